@@ -1,0 +1,77 @@
+# `make help` lists the targets. Go and make are all that is needed; `race` needs
+# a C compiler besides.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFMT    = $(shell $(GO) env GOROOT)/bin/gofmt
+LINT     = bin/tools/golangci-lint
+
+# Where the race detector earns its time: what readers and writers share.
+RACE = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svmgate/internal/adminapi/...
+
+# What `run` loads. `sample` makes it.
+SAMPLE = examples/sample.yaml
+
+.PHONY: help build run test check fmt vet lint race cover fuzz bench bench-smoke examples oracle vsphere-big sample tools clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## build bin/svmgate
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/svmgate ./cmd/svmgate
+
+run: build ## run a gateway on loopback with the sample inventory; prints a curl line that answers
+	bin/svmgate serve --data :memory: --ksc none --sample $(SAMPLE)
+
+test: ## run every test that needs nothing outside the repository
+	$(GO) test -timeout 5m ./...
+
+check: ## everything a change must pass; what .ci/run runs
+	@set -e; for step in fmt vet build lint test race fuzz bench-smoke examples; do \
+		echo "== $$step"; start=$$(date +%s); \
+		$(MAKE) --no-print-directory $$step; \
+		echo "== $$step: $$(( $$(date +%s) - start )) s"; \
+	done; echo "== check: all passed"
+
+fmt: ## fail if a file is not as gofmt -s leaves it
+	@bad=$$($(GOFMT) -s -l .); test -z "$$bad" || { echo "run gofmt -s -w on:"; echo "$$bad"; exit 1; }
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: $(LINT) ## golangci-lint, by .golangci.yml
+	$(LINT) run ./...
+
+race: ## the tests that matter most under the race detector
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then set -x; $(GO) test -race -short -timeout 5m $(RACE); \
+	else echo "race: SKIPPED, the race detector needs a C compiler"; fi
+
+cover: ## test coverage, by package and in all (cover.out)
+	$(GO) test -timeout 5m -coverprofile cover.out ./...
+	$(GO) tool cover -func cover.out | tail -1
+
+fuzz: ## fuzz every target, a minute for all together (FUZZ_SECONDS to change)
+	@tools/fuzz.sh $(FUZZ_SECONDS)
+
+bench: ## every Go benchmark
+	$(GO) test -run '^$$' -bench . -timeout 60m ./...
+
+bench-smoke: ## every Go benchmark once, small: do they still run?
+	$(GO) test -run '^$$' -bench . -benchtime 1x -short -timeout 5m ./...
+
+examples: ## build and run every example
+	@set -e; for dir in examples/*/; do echo "$$dir"; timeout 60 $(GO) run ./$$dir; done
+
+oracle: ## 1,000,000 random cases: the fast decision against the slow, obvious one
+	$(GO) test ./discovery -run TestOracle -oracle.cases 1000000 -timeout 30m
+
+vsphere-big: ## read 64 hosts and 2,000 VMs from a simulated vCenter
+	$(GO) test ./cmd/svmgate/internal/inventory -run TestVSphereLarge -vsphere.large -timeout 10m
+
+tools: $(LINT) ## build the tools that tools/go.mod pins
+
+$(LINT): tools/go.mod tools/go.sum
+	$(GO) -C tools build -o ../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+clean: ## remove what was built
+	rm -rf bin cover.out
