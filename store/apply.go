@@ -1,0 +1,397 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// A Batch is a set of records to apply together.
+type Batch struct {
+	// Records with a zero version are stamped with a new one; the others are
+	// taken as they are and merged.
+	Records []Record
+	// From names where the records come from, for subscribers that pass news on
+	// and must not send it back.
+	From string
+}
+
+// Apply changes the table: all of the batch or, on an error, nothing. It returns
+// when the change is in the journal and visible to every reader. Records that
+// merging does not prefer are dropped silently, and records from more than
+// [MaxSkew] in the future are refused and counted: neither is an error. A record
+// whose value can not be read is one.
+//
+// Errors wrap [ErrReadOnly], [ErrFull] or [ErrClosed].
+func (t *Table) Apply(b Batch) (*News, error) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	return t.applyLocked(b)
+}
+
+func (t *Table) applyLocked(b Batch) (*News, error) {
+	if t.closed {
+		return nil, ErrClosed
+	}
+	staged := newStage(len(b.Records))
+	for _, r := range b.Records {
+		if r.Version.IsZero() {
+			r.Version = t.clock.next()
+		} else if !t.clock.admissible(r.Version) {
+			t.refused.Add(1)
+			t.log.Warn("record from the future refused: check the clocks of the gateways", "key", r.Key)
+			continue
+		}
+		t.clock.observe(r.Version)
+		if err := r.check(); err != nil {
+			return nil, fmt.Errorf("record %s: %w", r.Key, err)
+		}
+		if winner, changed := merge(t.current(staged, r.Key), r); changed {
+			staged.put(winner)
+		}
+	}
+	if len(staged.order) == 0 {
+		return &News{View: t.view.Load(), From: b.From}, nil
+	}
+	if err := t.checkBounds(staged); err != nil {
+		return nil, err
+	}
+	if err := t.journal.Append(staged.lasting()); err != nil {
+		return nil, err
+	}
+	news, err := t.commit(staged, b.From)
+	if err != nil {
+		return nil, err
+	}
+	for _, fn := range t.listeners.fns {
+		fn(news)
+	}
+	return news, nil
+}
+
+// stage holds records that won but are not committed, in order of arrival.
+type stage struct {
+	rows  map[Key]Record
+	order []Key
+}
+
+func newStage(n int) *stage { return &stage{rows: make(map[Key]Record, n)} }
+
+func (s *stage) put(r Record) {
+	if _, ok := s.rows[r.Key]; !ok {
+		s.order = append(s.order, r.Key)
+	}
+	s.rows[r.Key] = r
+}
+
+// records returns the staged records; lasting those that belong in the journal.
+func (s *stage) records() []Record {
+	out := make([]Record, len(s.order))
+	for i, key := range s.order {
+		out[i] = s.rows[key]
+	}
+	return out
+}
+
+func (s *stage) lasting() []Record {
+	return slices.DeleteFunc(s.records(), func(r Record) bool { return r.Key.Kind == KindSVMLoad })
+}
+
+// current returns the record of a key as it is now, staged changes included.
+func (t *Table) current(s *stage, key Key) Record {
+	if s != nil {
+		if r, ok := s.rows[key]; ok {
+			return r
+		}
+	}
+	if key.Kind != KindVM && key.Kind != KindPlacement {
+		return t.rows[key]
+	}
+	id := BIOSID(key.ID)
+	slot, _ := t.vms.find(&id)
+	if slot == nil {
+		return Record{}
+	}
+	e := t.vms.entry(slot)
+	return *e.record(key.Kind)
+}
+
+// checkBounds fails if the staged records would exceed a bound of the table. It
+// runs before the journal, so that what is journalled can always be committed.
+func (t *Table) checkBounds(s *stage) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tenants, svms := len(t.tenantIndex), len(t.svmIndex)
+	for _, key := range s.order {
+		switch key.Kind {
+		case KindTenant, KindActivation:
+			if _, ok := t.tenantIndex[key.ID]; !ok {
+				tenants++
+			}
+		case KindVM:
+			row, err := decodeVM(s.rows[key].Value)
+			if _, ok := t.tenantIndex[row.Tenant]; err == nil && !ok {
+				tenants++ // at most: several VMs may name the same unknown tenant
+			}
+		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
+			if _, ok := t.svmIndex[key.ID]; !ok {
+				svms++
+			}
+		case KindPlacement:
+			if err := t.internPlacement(s.rows[key]); err != nil {
+				return err
+			}
+		}
+	}
+	if tenants > MaxTenants {
+		return fmt.Errorf("%w: %d tenants since this gateway started", ErrFull, MaxTenants)
+	}
+	if svms > MaxSVMs {
+		return fmt.Errorf("%w: %d SVMs since this gateway started; a restart frees those forgotten", ErrFull, MaxSVMs)
+	}
+	return nil
+}
+
+func (t *Table) internPlacement(r Record) error {
+	row, err := decodePlacement(r.Value)
+	if err != nil { // a tombstone
+		return nil
+	}
+	if _, err := t.symbols.pathIndex(row.Path); err != nil {
+		return err
+	}
+	_, err = t.symbols.versionIndex(row.Version)
+	return err
+}
+
+// commit makes the staged records visible. Tenants and SVMs come first, with
+// everything that observers derive from them: a VM that refers to a tenant is
+// never visible before the tenant is.
+func (t *Table) commit(s *stage, from string) (*News, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var tenants, svms, vms []([16]byte)
+	touchedAccounts, touchedTokens := false, false
+	for _, key := range s.order {
+		switch key.Kind {
+		case KindVM, KindPlacement:
+			if err := t.internPlacement(s.rows[key]); key.Kind == KindPlacement && err != nil {
+				return nil, err
+			}
+			vms = append(vms, key.ID)
+			continue
+		case KindTenant, KindActivation:
+			tenants = append(tenants, key.ID)
+		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
+			svms = append(svms, key.ID)
+		case KindAccount:
+			touchedAccounts = true
+		case KindToken:
+			touchedTokens = true
+		}
+		t.rows[key] = s.rows[key]
+	}
+	for _, id := range vms { // VMs may refer to tenants that nobody has told of
+		if row, err := decodeVM(s.rows[Key{KindVM, id}].Value); err == nil {
+			if _, ok := t.tenantIndex[row.Tenant]; !ok {
+				tenants = append(tenants, row.Tenant)
+			}
+		}
+	}
+	t.publish(tenants, svms, s)
+	if touchedAccounts {
+		t.rebuildAccounts(s)
+	}
+	if touchedTokens {
+		t.rebuildTokens(time.Now())
+	}
+	for _, id := range vms {
+		if err := t.commitVM(id, s); err != nil {
+			return nil, err
+		}
+	}
+	return &News{Records: s.records(), From: from, View: t.view.Load()}, nil
+}
+
+// publish builds the next view with the named tenants and SVMs worked out anew.
+func (t *Table) publish(tenants, svms [][16]byte, s *stage) {
+	old := t.view.Load()
+	next := &View{revision: old.revision + 1, tenants: old.tenants, svms: old.svms}
+	change := &ViewChange{View: next}
+	if len(tenants) > 0 {
+		next.tenants = slices.Clone(old.tenants)
+	}
+	for _, id := range tenants {
+		i, ok := t.tenantIndex[id]
+		if !ok {
+			i = len(next.tenants)
+			t.tenantIndex[id] = i
+			next.tenants = append(next.tenants, nil)
+		}
+		next.tenants[i] = tenantFrom(id, t.rows[Key{KindTenant, id}], t.rows[Key{KindActivation, id}])
+		change.Tenants = append(change.Tenants, i)
+	}
+	t.publishSVMs(next, change, svms, s)
+	if len(change.Tenants) == 0 && len(change.SVMs) == 0 && len(t.symbols.paths) == len(old.paths) &&
+		len(t.symbols.versions) == len(old.versions) {
+		return
+	}
+	next.paths, next.versions = t.symbols.paths, t.symbols.versions
+	t.view.Store(next)
+	for _, fn := range t.observers.fns {
+		fn(change)
+	}
+}
+
+func (t *Table) publishSVMs(next *View, change *ViewChange, svms [][16]byte, s *stage) {
+	now := time.Since(t.start)
+	cloned := false
+	for _, id := range svms {
+		i, ok := t.svmIndex[id]
+		if !ok {
+			i = len(next.svms)
+			t.svmIndex[id] = i
+		}
+		load := &t.loads[i]
+		if r, ok := s.rows[Key{KindSVMLoad, id}]; ok {
+			if row, err := decodeLoad(r.Value); err == nil {
+				load.reported.Store(int32(row.Connected))
+				load.picks.Store(0)
+				load.heard.Store(int64(now))
+				load.at.Store(row.Reported.UnixMilli())
+			}
+		}
+		_, config := s.rows[Key{KindSVMConfig, id}]
+		_, facts := s.rows[Key{KindSVMFacts, id}]
+		if !ok || config || facts {
+			if !cloned {
+				next.svms, cloned = slices.Clone(next.svms), true
+			}
+			if !ok {
+				next.svms = append(next.svms, nil)
+			}
+			next.svms[i] = t.svmOf(id, i, time.Now())
+			change.SVMs = append(change.SVMs, i)
+		}
+		if e := next.svms[i]; e != nil {
+			load.settle(e, now, t.ttl)
+		}
+	}
+}
+
+// tenantFrom works out a tenant from its records; nil if it has no settings.
+func tenantFrom(id TenantID, settings, activation Record) *Tenant {
+	row, err := decodeTenant(settings.Value)
+	if err != nil {
+		return nil
+	}
+	status := Inactive
+	if a, err := decodeActivation(activation.Value); err == nil && a.active() {
+		status = Active
+	}
+	return &Tenant{
+		ID: id, Name: row.Name, Description: row.Description, Type: row.Type, Status: status,
+		UserData: row.UserData, Subnets: notNil(row.Subnets), Discovery: row.Discovery,
+		Administration: row.Administration, Created: row.Created,
+		Updated:  milliTime(max(settings.Version.Millis(), activation.Version.Millis())),
+		Revision: fingerprint(settings.Version, activation.Version),
+	}
+}
+
+// svmOf works out an SVM from its rows; nil if it has no configuration.
+func (t *Table) svmOf(id SVMID, index int, now time.Time) *SVMEntry {
+	config, facts := t.rows[Key{KindSVMConfig, id}], t.rows[Key{KindSVMFacts, id}]
+	c, err := decodeSVMConfig(config.Value)
+	if err != nil {
+		return nil
+	}
+	f, err := decodeFacts(facts.Value)
+	if err != nil {
+		f = SVMFacts{}
+	}
+	c.Tags, c.Tenants, f.Kinds = notNil(c.Tags), notNil(c.Tenants), notNil(f.Kinds)
+	version, _ := ParseProductVersion(f.Version)
+	return &SVMEntry{
+		SVM:   SVM{ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, Revision: fingerprint(config.Version, facts.Version)},
+		Index: index, Version: version, Symbols: t.symbols.path(f.Path),
+		Licensed: licensed(&f.License, now), wanted: c.Wanted,
+	}
+}
+
+func licensed(l *License, now time.Time) bool {
+	return l.State == LicenseValid && (l.Expires.IsZero() || now.Before(l.Expires.Time))
+}
+
+// commitVM writes a VM's records and then what questions see of it.
+func (t *Table) commitVM(id [16]byte, s *stage) error {
+	slot := t.vms.claim((*BIOSID)(&id))
+	entry := t.vms.entry(slot)
+	for _, kind := range []Kind{KindVM, KindPlacement} {
+		if r, ok := s.rows[Key{kind, id}]; ok {
+			*entry.record(kind) = r
+		}
+	}
+	t.vms.setEntry(slot, &entry)
+	row, err := decodeVM(entry.registration.Value)
+	if err != nil { // not registered
+		t.vms.setFacts(slot, factsClaimed)
+		return nil
+	}
+	var place placementRow
+	if !entry.placement.Deleted() {
+		if place, err = decodePlacement(entry.placement.Value); err != nil {
+			return err
+		}
+	}
+	path, err := t.symbols.pathIndex(place.Path)
+	if err != nil {
+		return err
+	}
+	version, err := t.symbols.versionIndex(place.Version)
+	if err != nil {
+		return err
+	}
+	t.vms.setFacts(slot, packFacts(uint32(t.tenantIndex[row.Tenant]), path, version, place.OS, place.Kind))
+	return nil
+}
+
+func (t *Table) rebuildAccounts(s *stage) {
+	for _, key := range s.order {
+		if key.Kind != KindAccount {
+			continue
+		}
+		for name := range t.accounts {
+			if accountKey(name) == key {
+				delete(t.accounts, name)
+			}
+		}
+		if a, err := decodeAccount(t.rows[key].Value); err == nil {
+			a.SVMs = notNil(a.SVMs)
+			t.accounts[a.Name] = a
+		}
+	}
+}
+
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// fingerprint makes a number that a JSON reader keeps exactly.
+func fingerprint(versions ...Version) uint64 {
+	e := newEncoder()
+	for _, v := range versions {
+		e.version(v)
+	}
+	return xxhash.Sum64(e) & (1<<53 - 1)
+}
+
+// sameValue reports whether a record already says what value says.
+func sameValue(r Record, value []byte) bool {
+	return !r.Version.IsZero() && bytes.Equal(r.Value, value)
+}

@@ -1,0 +1,38 @@
+package store
+
+import (
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// MaxSkew is how far in the future a record's version may lie, by this node's
+// clock. Records beyond it are refused and counted.
+const MaxSkew = 60 * time.Second
+
+// clock is a hybrid logical clock. Its methods need the writer's lock.
+type clock struct {
+	now  func() time.Time
+	node uint64
+	last uint64
+}
+
+func newClock(node string, now func() time.Time) *clock {
+	return &clock{now: now, node: xxhash.Sum64String(node)}
+}
+
+func (c *clock) physical() uint64 { return uint64(c.now().UnixMilli()) << 16 }
+
+// next returns a version newer than every version seen so far.
+func (c *clock) next() Version {
+	c.last = max(c.last+1, c.physical())
+	return Version{Clock: c.last, Node: c.node}
+}
+
+// observe makes later versions newer than v. Call it for admissible versions
+// only: a clock never follows one that is too far ahead.
+func (c *clock) observe(v Version) { c.last = max(c.last, v.Clock) }
+
+func (c *clock) admissible(v Version) bool {
+	return v.Clock <= c.physical()+uint64(MaxSkew.Milliseconds())<<16
+}

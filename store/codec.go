@@ -1,0 +1,153 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Values of records are a format byte and then fields in a fixed order. A
+// decoder takes missing trailing fields as zero (an older writer) and ignores
+// further ones (a newer writer), so that neighbouring releases understand each
+// other.
+const valueFormat = 1
+
+var errCorrupt = errors.New("store: record value is damaged")
+
+type encoder []byte
+
+func newEncoder() encoder { return append(make(encoder, 0, 128), valueFormat) }
+
+func (e *encoder) uint(v uint64)      { *e = binary.AppendUvarint(*e, v) }
+func (e *encoder) int(v int64)        { *e = binary.AppendVarint(*e, v) }
+func (e *encoder) str(s string)       { e.uint(uint64(len(s))); *e = append(*e, s...) }
+func (e *encoder) id(id [16]byte)     { *e = append(*e, id[:]...) }
+func (e *encoder) sum(s [32]byte)     { *e = append(*e, s[:]...) }
+func (e *encoder) version(v Version)  { e.uint(v.Clock); e.uint(v.Node) }
+func (e *encoder) time(t Time)        { e.int(unixMilli(t)) }
+func (e *encoder) strs(list []string) { encodeList(e, list, e.str) }
+
+func (e *encoder) bool(b bool) {
+	if b {
+		*e = append(*e, 1)
+	} else {
+		*e = append(*e, 0)
+	}
+}
+
+func encodeList[T any](e *encoder, list []T, one func(T)) {
+	e.uint(uint64(len(list)))
+	for _, v := range list {
+		one(v)
+	}
+}
+
+func unixMilli(t Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// decoder reads what encoder writes. After damage every method returns zero
+// values and err is set.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func newDecoder(value []byte) *decoder {
+	if len(value) == 0 || value[0] == 0 {
+		return &decoder{err: errCorrupt}
+	}
+	return &decoder{b: value[1:]}
+}
+
+func (d *decoder) fail() { d.b, d.err = nil, errCorrupt }
+
+func (d *decoder) take(n int) []byte {
+	if len(d.b) == 0 { // a field that an older writer did not have
+		return nil
+	}
+	if n < 0 || n > len(d.b) {
+		d.fail()
+		return nil
+	}
+	out := d.b[:n]
+	d.b = d.b[n:]
+	return out
+}
+
+func (d *decoder) uint() uint64 {
+	if len(d.b) == 0 {
+		return 0
+	}
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) int() int64 {
+	if len(d.b) == 0 {
+		return 0
+	}
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) str() string {
+	n := d.uint()
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return ""
+	}
+	return string(d.take(int(n)))
+}
+
+func (d *decoder) id() (id [16]byte)   { copy(id[:], d.take(16)); return id }
+func (d *decoder) sum() (s [32]byte)   { copy(s[:], d.take(32)); return s }
+func (d *decoder) bool() bool          { b := d.take(1); return len(b) == 1 && b[0] == 1 }
+func (d *decoder) version() Version    { return Version{Clock: d.uint(), Node: d.uint()} }
+func (d *decoder) strs() []string      { return decodeList(d, d.str) }
+func (d *decoder) intBounded() int     { return int(int32(d.int())) }
+func (d *decoder) svmIDs() []SVMID     { return decodeList(d, func() SVMID { return d.id() }) }
+func (d *decoder) tenants() []TenantID { return decodeList(d, func() TenantID { return d.id() }) }
+
+func (d *decoder) time() Time {
+	ms := d.int()
+	if ms == 0 {
+		return Time{}
+	}
+	return milliTime(ms)
+}
+
+// decodeEnum reads an enumeration with n words; a word of a newer release is
+// taken as the zero value, the careful choice in every enumeration here.
+func decodeEnum[T ~uint8](d *decoder, names []string) T {
+	v := d.uint()
+	if v >= uint64(len(names)) {
+		return 0
+	}
+	return T(v)
+}
+
+func decodeList[T any](d *decoder, one func() T) []T {
+	n := d.uint()
+	if n > uint64(len(d.b)) { // every element takes at least a byte
+		d.fail()
+		return nil
+	}
+	var list []T
+	for range n {
+		list = append(list, one())
+	}
+	return list
+}

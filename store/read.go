@@ -1,0 +1,231 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// The functions of this file are for administrators. They return copies of
+// their own, in which slices are shared and must not be modified.
+
+// Tenant returns the tenant with the given id.
+func (t *Table) Tenant(id TenantID) (Tenant, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.tenant(id)
+}
+
+func (t *Table) tenant(id TenantID) (Tenant, bool) {
+	view := t.view.Load()
+	i, ok := t.tenantIndex[id]
+	if !ok || i >= len(view.tenants) || view.tenants[i] == nil {
+		return Tenant{}, false
+	}
+	return *view.tenants[i], true
+}
+
+// TenantByName returns the tenant with the given name. Should two gateways have
+// created one each before they saw each other, it is the one with the lower id.
+func (t *Table) TenantByName(name string) (Tenant, bool) {
+	var found *Tenant
+	for _, tenant := range t.view.Load().tenants {
+		if tenant != nil && tenant.Name == name && (found == nil || compareID(tenant.ID, found.ID) < 0) {
+			found = tenant
+		}
+	}
+	if found == nil {
+		return Tenant{}, false
+	}
+	return *found, true
+}
+
+// Tenants returns all tenants, ordered by id.
+func (t *Table) Tenants() []Tenant {
+	view := t.view.Load()
+	out := make([]Tenant, 0, len(view.tenants))
+	for _, tenant := range view.tenants {
+		if tenant != nil {
+			out = append(out, *tenant)
+		}
+	}
+	slices.SortFunc(out, func(a, b Tenant) int { return compareID(a.ID, b.ID) })
+	return out
+}
+
+// SVM returns the SVM with the given id and its state as it is now.
+func (t *Table) SVM(id SVMID) (SVM, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	view := t.view.Load()
+	i, ok := t.svmIndex[id]
+	if !ok || i >= len(view.svms) || view.svms[i] == nil {
+		return SVM{}, false
+	}
+	return t.svmNow(view.svms[i]), true
+}
+
+func (t *Table) svmNow(e *SVMEntry) SVM {
+	load, svm := &t.loads[e.Index], e.SVM
+	svm.State = load.State()
+	svm.ConnectedAgents = int(load.reported.Load())
+	if at := load.at.Load(); at != 0 {
+		svm.LastReport = milliTime(at)
+	}
+	return svm
+}
+
+// SVMs returns all SVMs with their states as they are now, ordered by id.
+func (t *Table) SVMs() []SVM {
+	view := t.view.Load()
+	out := make([]SVM, 0, len(view.svms))
+	for _, e := range view.svms {
+		if e != nil {
+			out = append(out, t.svmNow(e))
+		}
+	}
+	slices.SortFunc(out, func(a, b SVM) int { return compareID(a.ID, b.ID) })
+	return out
+}
+
+// VM returns the registered VM with the given BIOS ID.
+func (t *Table) VM(id BIOSID) (VM, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	slot, _ := t.vms.find(&id)
+	if slot == nil {
+		return VM{}, false
+	}
+	e := t.vms.entry(slot)
+	return vmOf(id, e.registration, e.placement)
+}
+
+func vmOf(id BIOSID, registration, placement Record) (VM, bool) {
+	row, err := decodeVM(registration.Value)
+	if err != nil {
+		return VM{}, false
+	}
+	place, err := decodePlacement(placement.Value)
+	if err != nil {
+		place = placementRow{}
+	}
+	return VM{
+		BIOS: id, ID: row.ID, Tenant: row.Tenant, Name: row.Name, UserData: row.UserData,
+		OS: place.OS, Kind: place.Kind, Version: place.Version, Path: place.Path,
+		Created: row.Created, Revision: fingerprint(registration.Version, placement.Version),
+		Updated: milliTime(max(registration.Version.Millis(), placement.Version.Millis())),
+	}, true
+}
+
+// VMs returns up to limit registered VMs that come after the given BIOS ID in
+// the table's own order, which is stable but not that of the ids; the zero id
+// starts. If tenant is not nil, only its VMs are returned. It looks at about
+// 1/256 of the table and what it returns.
+func (t *Table) VMs(after BIOSID, tenant *TenantID, limit int) []VM {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	want := func(vmFacts) bool { return true }
+	if tenant != nil {
+		index, ok := t.tenantIndex[*tenant]
+		if !ok {
+			return nil
+		}
+		want = func(f vmFacts) bool { return f.tenant() == uint32(index) }
+	}
+	var out []VM
+	for _, id := range t.vms.page(after, limit, want) {
+		slot, _ := t.vms.find(&id)
+		e := t.vms.entry(slot)
+		if vm, ok := vmOf(id, e.registration, e.placement); ok {
+			out = append(out, vm)
+		}
+	}
+	return out
+}
+
+// Account returns the account with the given name.
+func (t *Table) Account(name string) (Account, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	a, ok := t.accounts[name]
+	return a, ok
+}
+
+// Accounts returns all accounts, ordered by name.
+func (t *Table) Accounts() []Account {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	out := make([]Account, 0, len(t.accounts))
+	for _, a := range t.accounts {
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b Account) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Records calls fn with every record of the table, tombstones included, until it
+// returns false. Writers wait meanwhile; readers do not.
+func (t *Table) Records(fn func(Record) bool) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	t.records(fn)
+}
+
+func (t *Table) records(fn func(Record) bool) {
+	for _, r := range t.rows {
+		if !fn(r) {
+			return
+		}
+	}
+	stop := false
+	for i := range t.vms.shards {
+		t.vms.shards[i].each(func(slot *vmSlot, _ vmFacts) {
+			e := t.vms.entry(slot)
+			for _, r := range []Record{e.registration, e.placement} {
+				stop = stop || !r.Version.IsZero() && !fn(r)
+			}
+		})
+		if stop {
+			return
+		}
+	}
+}
+
+// Sweep lets time pass: SVMs that were silent for too long go down, licences
+// expire, tokens that were replaced end. [Table.Run] calls it every second with
+// the present time; tests may name another.
+func (t *Table) Sweep(now time.Time) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	since := now.Sub(t.start)
+	old := t.view.Load()
+	change := &ViewChange{}
+	var svms []*SVMEntry
+	for i, e := range old.svms {
+		if e == nil {
+			continue
+		}
+		t.loads[i].settle(e, since, t.ttl)
+		if ok := licensed(&e.License, now); ok != e.Licensed {
+			if svms == nil {
+				svms = slices.Clone(old.svms)
+			}
+			next := *e
+			next.Licensed = ok
+			svms[i] = &next
+			change.SVMs = append(change.SVMs, i)
+		}
+	}
+	t.sweepTokens(now)
+	if svms == nil {
+		return
+	}
+	view := *old
+	view.revision++
+	view.svms = svms
+	change.View = &view
+	t.view.Store(&view)
+	for _, fn := range t.observers.fns {
+		fn(change)
+	}
+}

@@ -1,0 +1,288 @@
+package store
+
+import (
+	"crypto/sha256"
+	"time"
+)
+
+// This file has the value of each kind of record: a row type, its encoding, and
+// the way back.
+
+type tenantRow struct {
+	Name, Description, UserData string
+	Type                        TenantType
+	Subnets                     []string
+	Discovery                   Discovery
+	Administration              Administration
+	Created                     Time
+}
+
+func (r *tenantRow) encode() []byte {
+	e := newEncoder()
+	e.str(r.Name)
+	e.str(r.Description)
+	e.str(r.UserData)
+	e.uint(uint64(r.Type))
+	e.strs(r.Subnets)
+	d := &r.Discovery
+	e.uint(uint64(d.Algorithm))
+	e.uint(uint64(d.Path))
+	e.uint(uint64(d.Load))
+	e.str(d.Tag)
+	e.bool(d.Protection)
+	e.str(d.AgentVersion)
+	e.bool(d.Locked)
+	e.str(r.Administration.Server)
+	e.str(r.Administration.Address)
+	e.str(r.Administration.User)
+	e.time(r.Created)
+	return e
+}
+
+func decodeTenant(value []byte) (r tenantRow, err error) {
+	d := newDecoder(value)
+	r = tenantRow{
+		Name: d.str(), Description: d.str(), UserData: d.str(),
+		Type:    decodeEnum[TenantType](d, tenantTypes),
+		Subnets: d.strs(),
+		Discovery: Discovery{
+			Algorithm: decodeEnum[Algorithm](d, algorithms),
+			Path:      decodeEnum[PathLevel](d, pathLevels),
+			Load:      decodeEnum[Load](d, loads),
+			Tag:       d.str(), Protection: d.bool(), AgentVersion: d.str(), Locked: d.bool(),
+		},
+		Administration: Administration{Server: d.str(), Address: d.str(), User: d.str()},
+		Created:        d.time(),
+	}
+	return r, d.err
+}
+
+// activationRow is a disable-wins flag of two max-registers: Off is the version
+// of the newest deactivation, On the Off that the newest activation had seen.
+type activationRow struct {
+	Off, On Version
+	Ever    bool // whether there was an activation at all
+}
+
+func (r activationRow) active() bool { return r.Ever && r.On.Compare(r.Off) >= 0 }
+
+func (r activationRow) encode() []byte {
+	e := newEncoder()
+	e.version(r.Off)
+	e.version(r.On)
+	e.bool(r.Ever)
+	return e
+}
+
+func decodeActivation(value []byte) (r activationRow, err error) {
+	d := newDecoder(value)
+	r = activationRow{Off: d.version(), On: d.version(), Ever: d.bool()}
+	return r, d.err
+}
+
+type svmConfigRow struct {
+	SVMConfig
+	Wanted SVMState
+}
+
+func (r *svmConfigRow) encode() []byte {
+	e := newEncoder()
+	e.str(r.Name)
+	e.str(r.Address)
+	e.strs(r.Tags)
+	encodeList(&e, r.Tenants, func(id TenantID) { e.id(id) })
+	e.int(int64(r.Capacity))
+	e.int(int64(r.HardCap))
+	e.bool(r.Pinned)
+	e.uint(uint64(r.Wanted))
+	return e
+}
+
+func decodeSVMConfig(value []byte) (r svmConfigRow, err error) {
+	d := newDecoder(value)
+	r = svmConfigRow{SVMConfig: SVMConfig{
+		Name: d.str(), Address: d.str(), Tags: d.strs(), Tenants: d.tenants(),
+		Capacity: d.intBounded(), HardCap: d.intBounded(), Pinned: d.bool(),
+	}, Wanted: decodeEnum[SVMState](d, svmStates)}
+	return r, d.err
+}
+
+func encodeFacts(f *SVMFacts) []byte {
+	e := newEncoder()
+	e.str(f.Version)
+	e.uint(uint64(f.Platform))
+	e.path(f.Path)
+	e.bool(f.LargeInfra)
+	e.uint(uint64(f.License.State))
+	e.uint(uint64(f.License.Key))
+	e.uint(uint64(f.License.Edition))
+	e.time(f.License.Expires)
+	e.bool(f.Encryption)
+	e.bool(f.AllowUnprotected)
+	encodeList(&e, f.Kinds, func(k AgentKind) { e.uint(uint64(k)) })
+	return e
+}
+
+func decodeFacts(value []byte) (f SVMFacts, err error) {
+	d := newDecoder(value)
+	f = SVMFacts{
+		Version: d.str(), Platform: decodeEnum[Platform](d, platforms),
+		Path: d.path(), LargeInfra: d.bool(),
+		License: License{
+			State:   decodeEnum[LicenseState](d, licenseStates),
+			Key:     decodeEnum[KeyType](d, keyTypes),
+			Edition: decodeEnum[LicenseEdition](d, editions),
+			Expires: d.time(),
+		},
+		Encryption: d.bool(), AllowUnprotected: d.bool(),
+		Kinds: decodeList(d, func() AgentKind { return decodeEnum[AgentKind](d, agentKinds) }),
+	}
+	return f, d.err
+}
+
+type loadRow struct {
+	Connected int
+	Reported  Time
+}
+
+func (r loadRow) encode() []byte {
+	e := newEncoder()
+	e.int(int64(r.Connected))
+	e.time(r.Reported)
+	return e
+}
+
+func decodeLoad(value []byte) (r loadRow, err error) {
+	d := newDecoder(value)
+	r = loadRow{Connected: d.intBounded(), Reported: d.time()}
+	return r, d.err
+}
+
+// vmRow is a registration. Seen is the version of the last unregistration it
+// had seen and Since its own; merge.go says what they are for.
+type vmRow struct {
+	Seen, Since    Version
+	Tenant         TenantID
+	ID             VMID
+	Name, UserData string
+	Created        Time
+}
+
+func (r *vmRow) encode() []byte {
+	e := newEncoder()
+	e.version(r.Seen)
+	e.version(r.Since)
+	e.id(r.Tenant)
+	e.id(r.ID)
+	e.str(r.Name)
+	e.str(r.UserData)
+	e.time(r.Created)
+	return e
+}
+
+func decodeVM(value []byte) (r vmRow, err error) {
+	d := newDecoder(value)
+	r = vmRow{
+		Seen: d.version(), Since: d.version(), Tenant: d.id(), ID: d.id(),
+		Name: d.str(), UserData: d.str(), Created: d.time(),
+	}
+	return r, d.err
+}
+
+type placementRow struct {
+	Path    Path
+	OS      GuestOS
+	Kind    AgentKind
+	Version string
+}
+
+func (r *placementRow) encode() []byte {
+	e := newEncoder()
+	e.path(r.Path)
+	e.uint(uint64(r.OS))
+	e.uint(uint64(r.Kind))
+	e.str(r.Version)
+	return e
+}
+
+func decodePlacement(value []byte) (r placementRow, err error) {
+	d := newDecoder(value)
+	r = placementRow{
+		Path: d.path(), OS: decodeEnum[GuestOS](d, guestOSes),
+		Kind: decodeEnum[AgentKind](d, agentKinds), Version: d.str(),
+	}
+	return r, d.err
+}
+
+func encodeAccount(a *Account) []byte {
+	e := newEncoder()
+	e.str(a.Name)
+	e.uint(uint64(a.Role))
+	encodeList(&e, a.SVMs, func(id SVMID) { e.id(id) })
+	e.str(a.Hash)
+	e.time(a.Created)
+	return e
+}
+
+func decodeAccount(value []byte) (a Account, err error) {
+	d := newDecoder(value)
+	a = Account{
+		Name: d.str(), Role: decodeEnum[Role](d, roles),
+		SVMs: d.svmIDs(), Hash: d.str(), Created: d.time(),
+	}
+	return a, d.err
+}
+
+func accountKey(name string) Key {
+	sum := sha256.Sum256([]byte(name))
+	return Key{Kind: KindAccount, ID: [16]byte(sum[:16])}
+}
+
+func encodeToken(t *Token) []byte {
+	e := newEncoder()
+	e.sum(t.Current)
+	e.sum(t.Previous)
+	e.time(Time{t.PreviousUntil})
+	return e
+}
+
+func decodeToken(id [16]byte, value []byte) (t Token, err error) {
+	d := newDecoder(value)
+	t = Token{Tenant: id, Current: d.sum(), Previous: d.sum(), PreviousUntil: d.time().Time}
+	return t, d.err
+}
+
+func (e *encoder) path(p Path) { e.str(p.Host); e.str(p.Cluster); e.str(p.Zone) }
+
+func (d *decoder) path() Path { return Path{Host: d.str(), Cluster: d.str(), Zone: d.str()} }
+
+func milliTime(ms int64) Time { return Time{time.UnixMilli(ms).UTC()} }
+
+// check reports whether the value of a live record of a known kind can be read.
+func (r Record) check() error {
+	if r.Deleted() {
+		return nil
+	}
+	var err error
+	switch r.Key.Kind {
+	case KindTenant:
+		_, err = decodeTenant(r.Value)
+	case KindActivation:
+		_, err = decodeActivation(r.Value)
+	case KindSVMConfig:
+		_, err = decodeSVMConfig(r.Value)
+	case KindSVMFacts:
+		_, err = decodeFacts(r.Value)
+	case KindSVMLoad:
+		_, err = decodeLoad(r.Value)
+	case KindVM:
+		_, err = decodeVM(r.Value)
+	case KindPlacement:
+		_, err = decodePlacement(r.Value)
+	case KindAccount:
+		_, err = decodeAccount(r.Value)
+	case KindToken:
+		_, err = decodeToken(r.Key.ID, r.Value)
+	}
+	return err
+}

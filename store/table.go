@@ -1,0 +1,269 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config configures a [Table]. The zero value is a table in memory, alone.
+type Config struct {
+	// Node names this process among gateways; versions carry a hash of it. If
+	// empty, "local".
+	Node string
+
+	// Journal keeps changes. If nil, nothing outlives the table. Close closes it.
+	Journal Journal
+
+	// Clock is the physical time of versions; nothing else is read from it. If
+	// nil, [time.Now].
+	Clock func() time.Time
+
+	// SVMTTL is how long an SVM that is not pinned may be silent before it is
+	// down. If 0, 15 minutes: three of the product's report intervals.
+	SVMTTL time.Duration
+
+	// Logger receives what an operator should know. If nil, nothing is logged.
+	Logger *slog.Logger
+}
+
+// A Table holds the records of one gateway. Its methods may be called by any
+// number of goroutines. Create one with [Open].
+type Table struct {
+	log     *slog.Logger
+	ttl     time.Duration
+	start   time.Time
+	loads   []SVMLoad // by index of the SVM; never moves
+	view    atomic.Pointer[View]
+	tokens  atomic.Pointer[map[[32]byte]TenantID]
+	vms     vmTable
+	refused atomic.Uint64 // records from too far in the future
+
+	// writing serialises writers, and is held while the journal writes.
+	writing   sync.Mutex
+	journal   Journal
+	clock     *clock
+	closed    bool
+	tokenEnd  time.Time // when the next replaced token ends; zero: never
+	observers subscribers[func(*ViewChange)]
+	listeners subscribers[func(*News)]
+
+	// mu guards what follows; writers hold it only to change memory. A holder
+	// of writing may read without it.
+	mu          sync.RWMutex
+	rows        map[Key]Record // all kinds but those of VMs
+	accounts    map[string]Account
+	tenantIndex map[TenantID]int
+	svmIndex    map[SVMID]int
+	symbols     *symbols
+}
+
+// News is what a change changed.
+type News struct {
+	// Records are the records as they now are, in no particular order.
+	Records []Record
+	// From is what [Batch.From] was.
+	From string
+	View *View
+}
+
+// A ViewChange tells an observer which tenants and SVMs differ from the view
+// before, by index.
+type ViewChange struct {
+	View    *View
+	Tenants []int
+	SVMs    []int
+}
+
+// Open returns a table with the records of cfg.Journal. It starts no goroutine:
+// call [Table.Run] to let SVMs and licences expire. Close it when done.
+func Open(cfg Config) (*Table, error) {
+	if cfg.Node == "" {
+		cfg.Node = "local"
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.SVMTTL == 0 {
+		cfg.SVMTTL = 15 * time.Minute
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Journal == nil {
+		cfg.Journal = noJournal{}
+	}
+	t := &Table{
+		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond), journal: cfg.Journal,
+		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
+		rows: map[Key]Record{}, accounts: map[string]Account{},
+		tenantIndex: map[TenantID]int{{}: 0}, svmIndex: map[SVMID]int{}, symbols: newSymbols(),
+	}
+	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
+	t.tokens.Store(&map[[32]byte]TenantID{})
+	if err := t.replay(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Close waits for a write that is under way and closes the journal. Reading
+// remains possible, writing does not.
+func (t *Table) Close() error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	return t.journal.Close()
+}
+
+// replay loads the journal in large batches: publishing a view for every record
+// would make a start quadratic.
+func (t *Table) replay() error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	const batch = 1 << 14
+	staged := newStage(batch)
+	flush := func() error {
+		if _, err := t.commit(staged, ""); err != nil {
+			return err
+		}
+		staged = newStage(batch)
+		return nil
+	}
+	err := t.journal.Replay(func(r Record) error {
+		t.clock.observe(r.Version)
+		if err := r.check(); err != nil {
+			return fmt.Errorf("record %s: %w", r.Key, err)
+		}
+		if winner, changed := merge(t.current(staged, r.Key), r); changed {
+			staged.put(winner)
+		}
+		if len(staged.order) >= batch {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return fmt.Errorf("store: read the journal: %w", err)
+	}
+	t.heardAll()
+	return nil
+}
+
+// heardAll counts every SVM as heard just now: reports are not journalled, and
+// nobody shall be unprotected because this process was restarted.
+func (t *Table) heardAll() {
+	now := time.Since(t.start)
+	for _, e := range t.view.Load().svms {
+		if e != nil {
+			t.loads[e.Index].heard.Store(int64(now))
+			t.loads[e.Index].settle(e, now, t.ttl)
+		}
+	}
+}
+
+// View returns the present picture of tenants and SVMs. It takes no lock.
+func (t *Table) View() *View { return t.view.Load() }
+
+// Load returns the load of the SVM with index i. It takes no lock; the pointer
+// stays valid as long as the table.
+func (t *Table) Load(i int) *SVMLoad { return &t.loads[i] }
+
+// Lookup returns the slot of a registered VM. It takes no lock and does not
+// allocate. The tenant index of the slot may be newer than a view that was taken
+// before: take the view again if it is out of range.
+func (t *Table) Lookup(id *BIOSID) (Slot, bool) {
+	slot, facts := t.vms.find(id)
+	return Slot{slot: slot, facts: facts}, facts&factsLive != 0
+}
+
+// TenantByToken returns the tenant whose agent token has the SHA-256 sum. It
+// takes no lock and does not allocate.
+func (t *Table) TenantByToken(sum [32]byte) (TenantID, bool) {
+	id, ok := (*t.tokens.Load())[sum]
+	return id, ok
+}
+
+// Observe calls fn with the present view, in which everything counts as changed,
+// and then with every new view before anybody can look up a VM that refers to
+// it. Whatever fn derives and publishes is therefore in place when the change is
+// acknowledged. fn runs under the table's locks: it must be quick and may use
+// nothing of the table but the view and [Table.Load].
+func (t *Table) Observe(fn func(*ViewChange)) (cancel func()) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	view := t.view.Load()
+	all := &ViewChange{View: view}
+	for i := range view.tenants {
+		all.Tenants = append(all.Tenants, i)
+	}
+	for i := range view.svms {
+		all.SVMs = append(all.SVMs, i)
+	}
+	fn(all)
+	return t.observers.add(&t.writing, fn)
+}
+
+// Subscribe calls fn with the news of every change, after the change is visible
+// and before it is acknowledged. fn runs under the writer's lock: it must be
+// quick, must not write to the table and must not modify the news.
+func (t *Table) Subscribe(fn func(*News)) (cancel func()) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	return t.listeners.add(&t.writing, fn)
+}
+
+// subscribers is a set of functions; its methods need the writer's lock.
+type subscribers[F any] struct {
+	next int
+	fns  map[int]F
+}
+
+func (s *subscribers[F]) add(lock sync.Locker, fn F) (cancel func()) {
+	if s.fns == nil {
+		s.fns = map[int]F{}
+	}
+	id := s.next
+	s.next++
+	s.fns[id] = fn
+	return func() {
+		lock.Lock()
+		defer lock.Unlock()
+		delete(s.fns, id)
+	}
+}
+
+// Stats are counts of a table, for metrics.
+type Stats struct {
+	Tenants, SVMs, VMs, Accounts int
+	Revision                     uint64 // of the view
+	SkewRefused                  uint64 // records refused for a version too far in the future
+}
+
+// Stats returns the present counts.
+func (t *Table) Stats() Stats {
+	view := t.view.Load()
+	s := Stats{VMs: int(t.vms.live.Load()), Revision: view.revision, SkewRefused: t.refused.Load()}
+	for _, tenant := range view.tenants {
+		if tenant != nil {
+			s.Tenants++
+		}
+	}
+	for _, e := range view.svms {
+		if e != nil {
+			s.SVMs++
+		}
+	}
+	t.mu.RLock()
+	s.Accounts = len(t.accounts)
+	t.mu.RUnlock()
+	return s
+}

@@ -1,0 +1,338 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A Tx is a change in the making: see [Table.Update]. What it reads includes
+// what it has already changed. Methods that change report whether anything
+// differs from before: writing what is already there changes nothing. Their
+// errors are a [*FieldError], or wrap [ErrNotFound] or [ErrExists].
+type Tx struct {
+	table  *Table
+	staged *stage
+	names  map[string]TenantID // of tenants named in this change; zero: name given up
+	now    time.Time
+}
+
+// Update makes a change of several steps: fn describes it, and when fn returns
+// nil all of it is applied as by one [Table.Apply]. When fn returns an error
+// nothing happens, and Update returns that error. Writers wait while fn runs,
+// readers do not. fn must not keep the Tx, nor write to the table otherwise.
+func (t *Table) Update(fn func(*Tx) error) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	tx := &Tx{table: t, staged: newStage(1), names: map[string]TenantID{}, now: t.clock.now()}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	_, err := t.applyLocked(Batch{Records: tx.staged.records()})
+	return err
+}
+
+// Now is the moment of the change by the table's clock.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+func (tx *Tx) current(kind Kind, id [16]byte) Record {
+	return tx.table.current(tx.staged, Key{Kind: kind, ID: id})
+}
+
+// put stages a value; an empty one deletes. It reports whether that is news.
+func (tx *Tx) put(kind Kind, id [16]byte, value []byte) bool {
+	have := tx.current(kind, id)
+	if sameValue(have, value) || len(value) == 0 && have.Version.IsZero() {
+		return false
+	}
+	tx.staged.put(Record{Key: Key{Kind: kind, ID: id}, Version: tx.table.clock.next(), Value: value})
+	return true
+}
+
+// Tenant returns the tenant with the given id.
+func (tx *Tx) Tenant(id TenantID) (Tenant, bool) {
+	settings, activation := tx.current(KindTenant, id), tx.current(KindActivation, id)
+	tenant := tenantFrom(id, settings, activation)
+	if tenant == nil {
+		return Tenant{}, false
+	}
+	return *tenant, true
+}
+
+// TenantByName returns the tenant with the given name.
+func (tx *Tx) TenantByName(name string) (Tenant, bool) {
+	if id, ok := tx.names[name]; ok {
+		if id.IsZero() {
+			return Tenant{}, false
+		}
+		return tx.Tenant(id)
+	}
+	tenant, ok := tx.table.TenantByName(name)
+	if !ok {
+		return Tenant{}, false
+	}
+	return tx.Tenant(tenant.ID)
+}
+
+// PutTenant creates a tenant or replaces its settings. Status, Created, Updated
+// and Revision of t are ignored: a new tenant is inactive. Names are unique:
+// one that another tenant has is [ErrExists].
+func (tx *Tx) PutTenant(t Tenant) (bool, error) {
+	if t.ID.IsZero() {
+		return false, fieldError("id", "", "must not be empty")
+	}
+	row := tenantRow{
+		Name: t.Name, Description: t.Description, UserData: t.UserData, Type: t.Type, Subnets: t.Subnets,
+		Discovery: t.Discovery, Administration: t.Administration, Created: Time{tx.now},
+	}
+	if err := row.validate(); err != nil {
+		return false, err
+	}
+	if other, ok := tx.TenantByName(t.Name); ok && other.ID != t.ID {
+		return false, fmt.Errorf("tenant name %q: %w", t.Name, ErrExists)
+	}
+	old, exists := tx.Tenant(t.ID)
+	if exists {
+		row.Created = old.Created
+		if old.Name != t.Name {
+			tx.names[old.Name] = TenantID{}
+		}
+	}
+	tx.names[t.Name] = t.ID
+	return tx.put(KindTenant, t.ID, row.encode()), nil
+}
+
+// SetActive activates or deactivates a tenant. It takes effect on this gateway's
+// very next answer.
+func (tx *Tx) SetActive(id TenantID, active bool) (bool, error) {
+	if _, ok := tx.Tenant(id); !ok {
+		return false, fmt.Errorf("tenant %s: %w", id, ErrNotFound)
+	}
+	return tx.setActive(id, active), nil
+}
+
+func (tx *Tx) setActive(id TenantID, active bool) bool {
+	row, _ := decodeActivation(tx.current(KindActivation, id).Value)
+	if row.active() == active {
+		return false
+	}
+	if active {
+		row.On, row.Ever = row.Off, true
+	} else {
+		row.Off = tx.table.clock.next()
+	}
+	return tx.put(KindActivation, id, row.encode())
+}
+
+// DeleteTenant removes a tenant with its VMs and its token.
+func (tx *Tx) DeleteTenant(id TenantID) (bool, error) {
+	tenant, ok := tx.Tenant(id)
+	if !ok {
+		return false, fmt.Errorf("tenant %s: %w", id, ErrNotFound)
+	}
+	for _, bios := range tx.vmsOf(id) {
+		if _, err := tx.DeleteVM(bios); err != nil {
+			return false, err
+		}
+	}
+	// Should a tenant with this id ever be made again, it starts inactive.
+	tx.setActive(id, false)
+	tx.put(KindToken, id, nil)
+	tx.names[tenant.Name] = TenantID{}
+	return tx.put(KindTenant, id, nil), nil
+}
+
+// vmsOf returns the BIOS IDs of a tenant's VMs, staged ones included.
+func (tx *Tx) vmsOf(id TenantID) []BIOSID {
+	t := tx.table
+	var out []BIOSID
+	if index, ok := t.tenantIndex[id]; ok {
+		out = t.vms.page(BIOSID{}, int(t.vms.live.Load()), func(f vmFacts) bool { return f.tenant() == uint32(index) })
+	}
+	out = slices.DeleteFunc(out, func(b BIOSID) bool {
+		vm, ok := tx.VM(b)
+		return !ok || vm.Tenant != id
+	})
+	for _, key := range tx.staged.order {
+		if vm, ok := tx.VM(key.ID); key.Kind == KindVM && ok && vm.Tenant == id && !slices.Contains(out, vm.BIOS) {
+			out = append(out, vm.BIOS)
+		}
+	}
+	return out
+}
+
+// Token returns a tenant's agent token.
+func (tx *Tx) Token(id TenantID) (Token, bool) {
+	token, err := decodeToken(id, tx.current(KindToken, id).Value)
+	return token, err == nil
+}
+
+// SetToken replaces a tenant's agent token.
+func (tx *Tx) SetToken(token Token) (bool, error) {
+	if _, ok := tx.Tenant(token.Tenant); !ok {
+		return false, fmt.Errorf("tenant %s: %w", token.Tenant, ErrNotFound)
+	}
+	return tx.put(KindToken, token.Tenant, encodeToken(&token)), nil
+}
+
+// SVM returns the SVM with the given id. Its state is what was written, not what
+// reports make of it: for that see [Table.SVM].
+func (tx *Tx) SVM(id SVMID) (SVM, bool) {
+	c, err := decodeSVMConfig(tx.current(KindSVMConfig, id).Value)
+	if err != nil {
+		return SVM{}, false
+	}
+	f, err := decodeFacts(tx.current(KindSVMFacts, id).Value)
+	if err != nil {
+		f = SVMFacts{}
+	}
+	load, _ := decodeLoad(tx.current(KindSVMLoad, id).Value)
+	c.Tags, c.Tenants, f.Kinds = notNil(c.Tags), notNil(c.Tenants), notNil(f.Kinds)
+	return SVM{
+		ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, ConnectedAgents: load.Connected, State: c.Wanted,
+		LastReport: load.Reported,
+	}, true
+}
+
+// PutSVM creates or replaces an SVM: its configuration, with State as written,
+// and its facts and connected agents as a report. LastReport is ignored.
+func (tx *Tx) PutSVM(s SVM) (bool, error) {
+	configured, err := tx.ConfigureSVM(s.ID, s.SVMConfig, s.State)
+	if err != nil {
+		return false, err
+	}
+	reported, err := tx.ReportSVM(s.ID, s.SVMFacts, s.ConnectedAgents)
+	return configured || reported, err
+}
+
+// ConfigureSVM creates an SVM or replaces what administrators write of it. One
+// that has never reported is down unless it is pinned.
+func (tx *Tx) ConfigureSVM(id SVMID, c SVMConfig, state SVMState) (bool, error) {
+	if id.IsZero() {
+		return false, fieldError("id", id.String(), "must not be empty or zero, which means the SVM that does not exist")
+	}
+	row := svmConfigRow{SVMConfig: c, Wanted: state}
+	if err := row.validate(); err != nil {
+		return false, err
+	}
+	return tx.put(KindSVMConfig, id, row.encode()), nil
+}
+
+// ReportSVM records what an SVM says of itself: the facts, which are kept when
+// they change, and the number of connected agents, which is not kept over a
+// restart. The report counts as heard now even if it changes nothing.
+func (tx *Tx) ReportSVM(id SVMID, f SVMFacts, connected int) (bool, error) {
+	old, ok := tx.SVM(id)
+	if !ok {
+		return false, fmt.Errorf("SVM %s: %w", id, ErrNotFound)
+	}
+	if err := checkRange("connectedAgents", connected); err != nil {
+		return false, err
+	}
+	if err := checkTime("license.expires", f.License.Expires); err != nil {
+		return false, err
+	}
+	if err := validateFacts(&f); err != nil {
+		return false, err
+	}
+	changed := tx.put(KindSVMFacts, id, encodeFacts(&f))
+	load := loadRow{Connected: connected, Reported: Time{tx.now}}
+	tx.staged.put(Record{Key: Key{KindSVMLoad, id}, Version: tx.table.clock.next(), Value: load.encode()})
+	return changed || old.ConnectedAgents != connected, nil
+}
+
+// DeleteSVM forgets an SVM.
+func (tx *Tx) DeleteSVM(id SVMID) (bool, error) {
+	if _, ok := tx.SVM(id); !ok {
+		return false, fmt.Errorf("SVM %s: %w", id, ErrNotFound)
+	}
+	tx.put(KindSVMFacts, id, nil)
+	tx.put(KindSVMLoad, id, nil)
+	return tx.put(KindSVMConfig, id, nil), nil
+}
+
+// VM returns the registered VM with the given BIOS ID.
+func (tx *Tx) VM(id BIOSID) (VM, bool) {
+	return vmOf(id, tx.current(KindVM, id), tx.current(KindPlacement, id))
+}
+
+// PutVM registers a VM or replaces what is known of it. A zero ID is kept or
+// made. A VM that is registered to another tenant is moved. Created, Updated and
+// Revision are ignored.
+func (tx *Tx) PutVM(vm VM) (bool, error) {
+	if err := validateVM(&vm); err != nil {
+		return false, err
+	}
+	if !vm.Tenant.IsZero() {
+		if _, ok := tx.Tenant(vm.Tenant); !ok {
+			return false, fieldError("tenant", vm.Tenant.String(), "must be the id of a tenant")
+		}
+	}
+	have := tx.current(KindVM, vm.BIOS)
+	row, err := decodeVM(have.Value)
+	switch {
+	case err != nil: // new, or unregistered before
+		row = vmRow{Seen: have.Version, Since: tx.table.clock.next(), Created: Time{tx.now}}
+	case row.Tenant != vm.Tenant: // an unregistration and a registration in one
+		row.Seen, row.Since = tx.table.clock.next(), tx.table.clock.next()
+	}
+	if vm.ID.IsZero() {
+		vm.ID = row.ID
+	}
+	if vm.ID.IsZero() {
+		vm.ID = NewVMID()
+	}
+	row.Tenant, row.ID, row.Name, row.UserData = vm.Tenant, vm.ID, vm.Name, vm.UserData
+	place := placementRow{Path: vm.Path, OS: vm.OS, Kind: vm.Kind, Version: vm.Version}
+	registered := tx.put(KindVM, vm.BIOS, row.encode())
+	placed := tx.put(KindPlacement, vm.BIOS, place.encode())
+	return registered || placed, nil
+}
+
+// RegisterVM registers a VM that is registered nowhere; otherwise the error is
+// [ErrExists]. A BIOS ID is unique in the whole table, not per tenant.
+func (tx *Tx) RegisterVM(vm VM) error {
+	if _, ok := tx.VM(vm.BIOS); ok {
+		return fmt.Errorf("VM %s: %w", vm.BIOS, ErrExists)
+	}
+	_, err := tx.PutVM(vm)
+	return err
+}
+
+// DeleteVM unregisters a VM.
+func (tx *Tx) DeleteVM(id BIOSID) (bool, error) {
+	if _, ok := tx.VM(id); !ok {
+		return false, fmt.Errorf("VM %s: %w", id, ErrNotFound)
+	}
+	tx.put(KindPlacement, id, nil)
+	return tx.put(KindVM, id, nil), nil
+}
+
+// Account returns the account with the given name.
+func (tx *Tx) Account(name string) (Account, bool) {
+	a, err := decodeAccount(tx.current(KindAccount, accountKey(name).ID).Value)
+	return a, err == nil
+}
+
+// PutAccount creates or replaces an account. Created of a is ignored.
+func (tx *Tx) PutAccount(a Account) (bool, error) {
+	if err := validateAccount(&a); err != nil {
+		return false, err
+	}
+	a.Created = Time{tx.now}
+	if old, ok := tx.Account(a.Name); ok {
+		a.Created = old.Created
+	}
+	return tx.put(KindAccount, accountKey(a.Name).ID, encodeAccount(&a)), nil
+}
+
+// DeleteAccount removes an account.
+func (tx *Tx) DeleteAccount(name string) (bool, error) {
+	if _, ok := tx.Account(name); !ok {
+		return false, fmt.Errorf("account %q: %w", name, ErrNotFound)
+	}
+	return tx.put(KindAccount, accountKey(name).ID, nil), nil
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,146 @@
+package store
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A View is an immutable picture of tenants and SVMs. Tenants and SVMs have
+// small indexes that stay theirs while the table is open; a slot of [Table.Lookup]
+// refers to its tenant by index. Index 0 of tenants is "no tenant".
+//
+// What changes with every report (an SVM's load and state) stands beside the
+// view, in [SVMLoad]: it is read at the moment of the question.
+type View struct {
+	revision uint64
+	tenants  []*Tenant
+	svms     []*SVMEntry
+	paths    []PathSymbols
+	versions []ProductVersion
+}
+
+// Revision counts the views of this table.
+func (v *View) Revision() uint64 { return v.revision }
+
+// NumTenants returns the number of tenant indexes, the one of "no tenant"
+// included.
+func (v *View) NumTenants() int { return len(v.tenants) }
+
+// Tenant returns the tenant with index i, or nil if it was deleted or nobody has
+// told of it yet. The result is shared and must not be modified.
+func (v *View) Tenant(i int) *Tenant { return v.tenants[i] }
+
+// NumSVMs returns the number of SVM indexes.
+func (v *View) NumSVMs() int { return len(v.svms) }
+
+// SVM returns the SVM with index i, or nil if it was forgotten. The result is
+// shared and must not be modified.
+func (v *View) SVM(i int) *SVMEntry { return v.svms[i] }
+
+// NumVersions returns the number of distinct agent versions.
+func (v *View) NumVersions() int { return len(v.versions) }
+
+// Version returns the agent version with index i; 0 is unknown.
+func (v *View) Version(i int) ProductVersion { return v.versions[i] }
+
+// Path returns the placement with index i; 0 is empty.
+func (v *View) Path(i int) PathSymbols { return v.paths[i] }
+
+// An SVMEntry is an SVM with what selection needs worked out. State,
+// ConnectedAgents and LastReport of its SVM are not kept current: see [SVMLoad].
+type SVMEntry struct {
+	SVM
+	Index   int
+	Version ProductVersion // zero if unknown
+	Symbols PathSymbols    // of its path
+
+	// Licensed says whether the licence is valid and not past its expiry.
+	Licensed bool
+
+	wanted SVMState
+}
+
+// Weight is the SVM's share in the distribution of agents: its capacity, which
+// by default is 1000.
+func (e *SVMEntry) Weight() int {
+	if e.Capacity == 0 {
+		return DefaultCapacity
+	}
+	return e.Capacity
+}
+
+// DefaultCapacity stands for an SVM's capacity of 0.
+const DefaultCapacity = 1000
+
+// An SVMLoad is what changes about an SVM with every report. Its methods may be
+// called at any time by any number of goroutines.
+type SVMLoad struct {
+	state    atomic.Uint32
+	reported atomic.Int32 // connected agents by the last report
+	picks    atomic.Int32 // own picks since, less agents that left
+	capped   atomic.Int32 // hard cap; 0 means none
+	heard    atomic.Int64 // nanoseconds since the table was opened; 0: never
+	at       atomic.Int64 // milliseconds since 1970 of the last report; 0: none
+}
+
+// State returns whether the SVM takes agents.
+func (l *SVMLoad) State() SVMState { return SVMState(l.state.Load()) }
+
+// Agents returns the estimate of connected agents: the last report plus this
+// gateway's picks since. It may be negative for a moment.
+func (l *SVMLoad) Agents() int { return int(l.reported.Load()) + int(l.picks.Load()) }
+
+// Full reports whether the estimate has reached the SVM's hard cap.
+func (l *SVMLoad) Full() bool {
+	hard := int(l.capped.Load())
+	return hard > 0 && l.Agents() >= hard
+}
+
+// Pick counts an agent that was sent to the SVM, or with -1 one that left it.
+func (l *SVMLoad) Pick(n int) { l.picks.Add(int32(n)) }
+
+// A Slot is a registered VM as a question sees it.
+type Slot struct {
+	slot  *vmSlot
+	facts vmFacts
+}
+
+// Tenant returns the index of the VM's tenant; 0 means none.
+func (s Slot) Tenant() int { return int(s.facts.tenant()) }
+
+// Path returns the index of the VM's placement.
+func (s Slot) Path() int { return int(s.facts>>18) & MaxPaths }
+
+// Version returns the index of the agent's version.
+func (s Slot) Version() int { return int(s.facts>>4) & MaxVersions }
+
+// OS returns the guest class.
+func (s Slot) OS() GuestOS { return GuestOS(s.facts >> 2 & 3) }
+
+// Kind returns the kind of agent.
+func (s Slot) Kind() AgentKind { return AgentKind(s.facts & 3) }
+
+// Assigned returns the index of the SVM that was last remembered, or -1. What is
+// remembered is a hint: it is lost by a restart and may be lost as the table grows.
+func (s Slot) Assigned() int { return int(s.slot.assigned.Load()) - 1 }
+
+// Assign remembers an SVM's index and returns the one remembered before, or -1.
+func (s Slot) Assign(svm int) int { return int(s.slot.assigned.Swap(uint32(svm+1))) - 1 }
+
+// settle works out an SVM's state at a moment: what was written holds for pinned
+// SVMs; the others are down when silent for longer than ttl. It reports whether
+// the state changed.
+func (l *SVMLoad) settle(e *SVMEntry, now, ttl time.Duration) bool {
+	state := e.wanted
+	if !e.Pinned {
+		heard := l.heard.Load()
+		switch {
+		case heard == 0 || now-time.Duration(heard) > ttl:
+			state = Down
+		case state == Down:
+			state = Ready
+		}
+	}
+	l.capped.Store(int32(e.HardCap))
+	return SVMState(l.state.Swap(uint32(state))) != state
+}
