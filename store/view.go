@@ -43,6 +43,9 @@ func (v *View) NumVersions() int { return len(v.versions) }
 // Version returns the agent version with index i; 0 is unknown.
 func (v *View) Version(i int) ProductVersion { return v.versions[i] }
 
+// NumPaths returns the number of distinct placements.
+func (v *View) NumPaths() int { return len(v.paths) }
+
 // Path returns the placement with index i; 0 is empty.
 func (v *View) Path(i int) PathSymbols { return v.paths[i] }
 

@@ -1,0 +1,343 @@
+package discovery
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/svmgate/svmgate/store"
+)
+
+// A catalog is a view of the table with everything worked out that does not
+// depend on the question. It is immutable but for its candidate sets, which are
+// added as questions ask for them. A question loads it once.
+type catalog struct {
+	view    *store.View
+	tenants []tenantFacts
+	svms    []svmFacts // by index
+	members []member   // all SVMs
+	circle  *circle
+	byID    map[store.SVMID]int
+
+	// dedicated has the indexes of tenants that some SVM is dedicated to.
+	dedicated map[uint32]bool
+
+	words    *words
+	versions []uint16 // class by the table's index of agent versions
+
+	// sets is shared by the catalogs that have the same SVMs.
+	sets *atomic.Pointer[setTable]
+}
+
+// tenantFacts are a tenant's settings, compiled. Index 0 is "no tenant".
+type tenantFacts struct {
+	id         store.TenantID
+	gone       bool // deleted, or not heard of yet
+	inactive   bool // agents are given the SVM that does not exist
+	locked     bool
+	protection bool
+	algorithm  store.Algorithm
+	path       store.PathLevel
+	load       store.Load
+	tag        uint16
+	version    uint16 // class of the agents' default version
+	dedication uint32 // own index if some SVM is dedicated to the tenant, else 0
+	settings   uint64 // fingerprint
+}
+
+// svmFacts are what filters and preferences ask of an SVM.
+type svmFacts struct {
+	entry      *store.SVMEntry // nil: forgotten
+	fragment   []byte
+	print      uint64 // fingerprint of id and address
+	host, wide store.Symbol
+	tags       []uint16
+	tenants    []uint32
+	version    uint16 // in words.svmVersions; 0 unknown
+	kinds      uint8  // bit per kind; 0 means all
+	encryption bool
+	open       bool // takes agents without connection protection
+	large      bool
+	licensed   bool
+	openstack  bool
+	key        store.KeyType
+}
+
+// words number the strings that settings and SVMs share, so that candidate sets
+// can be keyed by small numbers. Numbers are never taken back while the selector
+// lives; what comes from questions is only looked up, never added.
+type words struct {
+	tags        map[string]uint16
+	classes     map[store.ProductVersion]uint16 // of agent versions
+	svmVersions map[store.ProductVersion]uint16
+	fits        [][]uint64 // by class: bits of SVM versions
+}
+
+const (
+	noTag        = 0         // untagged
+	strangeTag   = 1<<16 - 1 // no SVM lists it
+	versionAny   = 0         // unknown: fits every SVM
+	versionAlien = 1         // known, but no SVM fits it
+	firstClass   = 2
+)
+
+// follow is called by the table with every new view, before the change is
+// acknowledged.
+func (s *Selector) follow(change *store.ViewChange) {
+	old := s.catalog.Load()
+	next := &catalog{view: change.View}
+	if old == nil || len(change.SVMs) > 0 {
+		s.compileSVMs(next, old, change.SVMs)
+	} else {
+		next.svms, next.members, next.circle, next.byID = old.svms, old.members, old.circle, old.byID
+		next.dedicated = old.dedicated
+		next.words, next.versions, next.tenants = old.words, old.versions, old.tenants
+		next.sets = old.sets
+	}
+	if old == nil || next.words != old.words || len(next.versions) != next.view.NumVersions() {
+		next.compileVersions()
+	}
+	if old == nil || len(change.SVMs) > 0 {
+		next.tenants = make([]tenantFacts, next.view.NumTenants())
+		for i := range next.tenants {
+			next.tenants[i] = next.compileTenant(i)
+		}
+	} else if len(change.Tenants) > 0 {
+		next.tenants = append(slices.Clone(old.tenants), make([]tenantFacts, next.view.NumTenants()-len(old.tenants))...)
+		for _, i := range change.Tenants {
+			next.tenants[i] = next.compileTenant(i)
+		}
+		next.adoptDedications(old, change.Tenants)
+	}
+	s.catalog.Store(next)
+}
+
+// compileSVMs works out the changed SVMs and keeps the candidate sets that none
+// of them touches.
+func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
+	view := next.view
+	next.svms = make([]svmFacts, view.NumSVMs())
+	if old == nil {
+		old = &catalog{words: &words{}, circle: &circle{}, sets: new(atomic.Pointer[setTable])}
+		old.sets.Store(newSetTable(0))
+	}
+	copy(next.svms, old.svms)
+	next.words = old.words.with(view, s.matrix)
+	for _, i := range changed {
+		next.svms[i] = s.compileSVM(view.SVM(i), next.words)
+	}
+	next.byID = make(map[store.SVMID]int, len(next.svms))
+	for i := range next.svms {
+		f := &next.svms[i]
+		if f.entry == nil {
+			continue
+		}
+		next.byID[f.entry.ID] = i
+		next.members = append(next.members, memberOf(f.entry))
+	}
+	next.linkDedications()
+	next.circle = old.circle.follow(next.members)
+	next.sets = new(atomic.Pointer[setTable])
+	next.sets.Store(old.sets.Load().without(func(key setKey) bool {
+		return slices.ContainsFunc(changed, func(i int) bool {
+			return i < len(old.svms) && old.svms[i].touches(key, old.words) ||
+				next.svms[i].touches(key, next.words)
+		})
+	}, len(changed)))
+}
+
+// linkDedications turns the tenants that SVMs are dedicated to into indexes.
+// Tenants that nobody has told of yet have none, and no agents either.
+func (c *catalog) linkDedications() {
+	index := map[store.TenantID]uint32{}
+	for i := range c.svms {
+		if e := c.svms[i].entry; e != nil {
+			for _, id := range e.Tenants {
+				index[id] = 0
+			}
+		}
+	}
+	c.dedicated = map[uint32]bool{}
+	if len(index) == 0 {
+		return
+	}
+	for i := range c.view.NumTenants() {
+		if t := c.view.Tenant(i); t != nil {
+			if _, ok := index[t.ID]; ok {
+				index[t.ID] = uint32(i)
+				c.dedicated[uint32(i)] = true
+			}
+		}
+	}
+	for i := range c.svms {
+		f := &c.svms[i]
+		if f.entry == nil || len(f.entry.Tenants) == 0 {
+			continue
+		}
+		f.tenants = nil
+		for _, id := range f.entry.Tenants {
+			if t := index[id]; t != 0 {
+				f.tenants = append(f.tenants, t)
+			}
+		}
+	}
+}
+
+// adoptDedications links SVMs to dedicated tenants that have only now appeared.
+// No candidate set needs to be built anew: they had no agents before.
+func (c *catalog) adoptDedications(old *catalog, changed []int) {
+	appeared := slices.ContainsFunc(changed, func(i int) bool {
+		return !c.tenants[i].gone && (i >= len(old.tenants) || old.tenants[i].gone)
+	})
+	named := slices.ContainsFunc(c.svms, func(f svmFacts) bool { return f.entry != nil && len(f.entry.Tenants) > 0 })
+	if !appeared || !named {
+		return
+	}
+	c.svms = slices.Clone(c.svms)
+	c.linkDedications()
+	for _, i := range changed {
+		c.tenants[i] = c.compileTenant(i)
+	}
+}
+
+func (c *catalog) compileVersions() {
+	c.versions = make([]uint16, c.view.NumVersions())
+	for i := range c.versions {
+		c.versions[i] = c.words.class(c.view.Version(i))
+	}
+}
+
+func (c *catalog) compileTenant(i int) tenantFacts {
+	d, f := store.DefaultDiscovery(), tenantFacts{}
+	if i > 0 {
+		t := c.view.Tenant(i)
+		if t == nil {
+			return tenantFacts{gone: true}
+		}
+		d = t.Discovery
+		f.id, f.inactive = t.ID, t.Type == store.Complete && t.Status == store.Inactive
+	}
+	version, _ := store.ParseProductVersion(d.AgentVersion)
+	f.locked, f.protection, f.algorithm, f.path, f.load = d.Locked, d.Protection, d.Algorithm, d.Path, d.Load
+	f.tag, f.version = c.words.tag([]byte(d.Tag)), c.words.class(version)
+	if c.dedicated[uint32(i)] {
+		f.dedication = uint32(i)
+	}
+	f.settings = fingerprint(&d)
+	return f
+}
+
+// fingerprint is equal on every gateway for equal settings.
+func fingerprint(d *store.Discovery) uint64 {
+	b := make([]byte, 0, 64)
+	b = append(b, byte(d.Algorithm), byte(d.Path), byte(d.Load), byte(b2u(d.Protection)), byte(b2u(d.Locked)))
+	b = append(append(b, d.Tag...), 0)
+	b = append(b, d.AgentVersion...)
+	return xxhash.Sum64(b)
+}
+
+func (s *Selector) compileSVM(e *store.SVMEntry, w *words) svmFacts {
+	if e == nil {
+		return svmFacts{}
+	}
+	f := svmFacts{
+		entry: e, fragment: appendFragment(nil, &e.SVM),
+		print: xxhash.Sum64String(string(e.ID[:]) + e.Address),
+		host:  e.Symbols.At(store.PathHost), wide: e.Symbols.At(s.level),
+		version: w.svmVersions[e.Version], encryption: e.Encryption, open: !e.Encryption || e.AllowUnprotected,
+		large: e.LargeInfra, licensed: e.Licensed, openstack: e.Platform == store.OpenStack, key: e.License.Key,
+	}
+	for _, tag := range e.Tags {
+		f.tags = append(f.tags, w.tags[tag])
+	}
+	for _, kind := range e.Kinds {
+		f.kinds |= 1 << kind
+	}
+	return f
+}
+
+// tag returns the number of a tag; text that no SVM lists is strangeTag.
+func (w *words) tag(text []byte) uint16 {
+	if len(text) == 0 {
+		return noTag
+	}
+	if n, ok := w.tags[string(text)]; ok {
+		return n
+	}
+	return strangeTag
+}
+
+// class returns the class of an agent version.
+func (w *words) class(v store.ProductVersion) uint16 {
+	if v.IsZero() {
+		return versionAny
+	}
+	if n, ok := w.classes[v]; ok {
+		return n
+	}
+	return versionAlien
+}
+
+// with returns words that have a number for all that the view's SVMs use: w
+// itself if it has them all.
+func (w *words) with(view *store.View, matrix Matrix) *words {
+	next := *w
+	fresh := false
+	if w.tags == nil {
+		fresh = true
+		next.tags, next.svmVersions = map[string]uint16{}, map[store.ProductVersion]uint16{{}: 0}
+		next.classes = map[store.ProductVersion]uint16{}
+		for agent := range matrix {
+			next.classes[agent] = uint16(firstClass + len(next.classes))
+		}
+	}
+	own := func() { // copy on the first addition: questions read w
+		if !fresh {
+			fresh = true
+			next.tags, next.svmVersions, next.classes = cloned(w.tags), cloned(w.svmVersions), cloned(w.classes)
+		}
+	}
+	for i := range view.NumSVMs() {
+		e := view.SVM(i)
+		if e == nil {
+			continue
+		}
+		for _, tag := range e.Tags {
+			if _, ok := next.tags[tag]; !ok && len(next.tags) < strangeTag-1 {
+				own()
+				next.tags[tag] = uint16(len(next.tags) + 1)
+			}
+		}
+		if _, ok := next.svmVersions[e.Version]; !ok && len(next.svmVersions) < 1<<16 {
+			own()
+			next.svmVersions[e.Version] = uint16(len(next.svmVersions))
+		}
+		if _, ok := next.classes[e.Version]; !ok && !e.Version.IsZero() && len(next.classes) < 1<<15 {
+			own()
+			next.classes[e.Version] = uint16(firstClass + len(next.classes))
+		}
+	}
+	if !fresh {
+		return w
+	}
+	next.fits = make([][]uint64, firstClass+len(next.classes))
+	for agent, class := range next.classes {
+		row := make([]uint64, len(next.svmVersions)/64+1)
+		for svm, n := range next.svmVersions {
+			if !svm.IsZero() && matrix.fits(agent, svm) {
+				row[n/64] |= 1 << (n % 64)
+			}
+		}
+		next.fits[class] = row
+	}
+	return &next
+}
+
+func cloned[K comparable, V any](m map[K]V) map[K]V {
+	out := make(map[K]V, len(m)+1)
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}

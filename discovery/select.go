@@ -1,0 +1,155 @@
+package discovery
+
+import "github.com/svmgate/svmgate/store"
+
+// Select answers q into a and remembers the assignment: if the first SVM differs
+// from the one remembered for the VM (or, if none is, from q.Current), the new
+// one's load grows by one and the old one's shrinks by one, until their next
+// reports. A VM that is not registered is not remembered, and counts nothing.
+// Nothing counts either unless the result is [Assigned].
+func (s *Selector) Select(q *Query, a *Answer) {
+	// Hot path: one call per agent request. It holds these invariants, which
+	// TestSelectDoesNotAllocate and TestSelectTakesNoLock watch:
+	//
+	//  1. One load of the catalog. Everything below sees the same tenants and
+	//     SVMs; loads and states are read as they are at the moment.
+	//  2. No lock, no allocation, no clock, no logging. The one exception is a
+	//     question whose candidate set does not stand yet: it leaves the set's
+	//     key in a mailbox, without waiting.
+	//  3. What the answer points to is immutable.
+	c, slot, registered := s.decide(q, a)
+	if !registered || a.Result != Assigned {
+		return
+	}
+	first := a.picks[0].index
+	was := slot.Assign(first)
+	if was < 0 {
+		if i, ok := c.byID[q.Current]; ok {
+			was = i
+		}
+	}
+	if was == first {
+		return
+	}
+	s.table.Load(first).Pick(+1)
+	if was >= 0 {
+		s.table.Load(was).Pick(-1)
+	}
+}
+
+// Decide answers q into a like [Selector.Select], and remembers nothing.
+func (s *Selector) Decide(q *Query, a *Answer) { s.decide(q, a) }
+
+func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
+	c, slot, ok := s.lookup(q)
+	t := &c.tenants[0]
+	if ok {
+		t = &c.tenants[slot.Tenant()]
+	}
+	a.n = 0
+	switch agent := hashAgent(q.BIOS); {
+	case !ok && !s.serve:
+		a.Result, a.RefreshSeconds, a.Revision = NotRegistered, refresh(RefreshNone, agent), 0
+	case t.inactive:
+		a.Result, a.n, a.picks[0] = TenantInactive, 1, s.dead
+		a.finish(t, agent)
+	default:
+		w := walk{s: s, c: c, q: q, a: a, agent: agent}
+		w.prepare(t, slot, ok)
+		w.run()
+		a.finish(t, agent)
+	}
+	return c, slot, ok
+}
+
+// lookup finds the VM and a catalog that knows all it refers to. A VM that the
+// question may not see is not found.
+func (s *Selector) lookup(q *Query) (*catalog, store.Slot, bool) {
+	c := s.catalog.Load()
+	slot, ok := s.table.Lookup(&q.BIOS)
+	if !ok {
+		return c, slot, false
+	}
+	if slot.Tenant() >= len(c.tenants) || slot.Version() >= len(c.versions) || slot.Path() >= c.view.NumPaths() {
+		// The VM is newer than the catalog we loaded; the table publishes what a
+		// VM refers to before the VM, so the present one has it.
+		c = s.catalog.Load()
+	}
+	t := &c.tenants[slot.Tenant()]
+	return c, slot, !t.gone && (!q.Authenticated || t.id == q.Tenant)
+}
+
+// finish works out what follows from the result.
+func (a *Answer) finish(t *tenantFacts, agent uint64) {
+	seconds, print := RefreshServed, uint64(0)
+	if a.n == 0 {
+		a.Result, seconds = NoSVM, RefreshNone
+	} else {
+		print = a.picks[0].print
+	}
+	a.RefreshSeconds = refresh(seconds, agent)
+	a.Revision = mix(mix(t.settings+uint64(a.Result)*golden)^print) & (1<<53 - 1)
+}
+
+// refresh spreads an interval by ±10 % over agents.
+func refresh(seconds int, agent uint64) int {
+	spread := uint64(2*seconds/10 + 1)
+	return seconds - seconds/10 + int(mix(agent+golden)%spread)
+}
+
+// prepare gathers the facts of the question: from the query, else from the VM's
+// record, else from the tenant's settings.
+func (w *walk) prepare(t *tenantFacts, slot store.Slot, registered bool) {
+	q, c := w.q, w.c
+	version, os, kind := c.words.class(q.Version), q.OS, q.Kind
+	var path store.PathSymbols
+	if registered {
+		path = c.view.Path(slot.Path())
+		if version == versionAny {
+			version = c.versions[slot.Version()]
+		}
+		if os == store.OSUnknown {
+			os = slot.OS()
+		}
+		if kind == store.AgentUnknown {
+			kind = slot.Kind()
+		}
+	}
+	if version == versionAny {
+		version = t.version
+	}
+	tag, protection, algorithm, level := t.tag, t.protection, t.algorithm, t.path
+	if !t.locked {
+		if q.Tag.Set {
+			tag = c.words.tag(q.Tag.V)
+		}
+		if q.Protection.Set {
+			protection = q.Protection.V
+		}
+		if q.Algorithm.Set {
+			algorithm = q.Algorithm.V
+		}
+		if q.Path.Set {
+			level = q.Path.V
+		}
+	}
+	w.os, w.load = os, t.load
+	w.host, w.wide = path.At(store.PathHost), path.At(w.s.level)
+	w.base = makeKey(tag, version, protection, os, kind, t.dedication)
+	w.preferLocal = algorithm == store.Standard
+	w.area = w.base
+	if algorithm == store.Extended && level != store.PathIgnore {
+		w.area = w.base.in(scoped+part(level), path.At(level), 0)
+	}
+	w.limit = q.Limit
+	if w.limit <= 0 {
+		w.limit = DefaultLimit
+	}
+	w.limit = min(w.limit, MaxLimit)
+	for _, id := range q.Failed[:min(len(q.Failed), MaxLimit)] {
+		if i, ok := c.byID[id]; ok {
+			w.failed[w.nFailed] = i
+			w.nFailed++
+		}
+	}
+}

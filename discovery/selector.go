@@ -1,0 +1,160 @@
+package discovery
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/svmgate/svmgate/store"
+)
+
+// Unregistered is what an agent gets whose VM nobody registered.
+type Unregistered uint8
+
+const (
+	// Deny answers [NotRegistered]: service ends when a VM is unregistered or its
+	// tenant deleted. It departs from the vendor's product, on purpose.
+	Deny Unregistered = iota
+	// Serve answers as for a registered VM without tenant, as the vendor's
+	// product does.
+	Serve
+)
+
+// DefaultDeadAddress is the address of the SVM that does not exist: a host in
+// TEST-NET-1, which RFC 5737 keeps unused.
+const DefaultDeadAddress = "192.0.2.1"
+
+// Config configures a [Selector]. Only Table is required; the zero value of
+// every other field selects the default that its comment names.
+type Config struct {
+	// Table is where tenants, SVMs and VMs are looked up.
+	Table *store.Table
+
+	// Matrix says which versions fit. If nil, [DefaultMatrix].
+	Matrix Matrix
+
+	// Unregistered is what a VM gets that is not registered.
+	Unregistered Unregistered
+
+	// DeadAddress is given to agents of inactive tenants: an IP address where no
+	// SVM is. If empty, [DefaultDeadAddress].
+	DeadAddress string
+
+	// OpenStackLocality is the level at which an SVM on an OpenStack platform is
+	// local: PathHost (server group), PathCluster (project) or PathZone
+	// (availability zone).
+	OpenStackLocality store.PathLevel
+
+	// Logger receives changes of state, never single questions. If nil, nothing
+	// is logged.
+	Logger *slog.Logger
+}
+
+// A ConfigError reports a field of a [Config] that [New] can not accept.
+type ConfigError struct {
+	Field  string // name of the field, such as "Table"
+	Reason string // what is wrong with it, such as "must not be nil"
+}
+
+func (e *ConfigError) Error() string { return fmt.Sprintf("discovery: %s %s", e.Field, e.Reason) }
+
+// A Selector answers questions from a table. Its methods may be called by any
+// number of goroutines. Create one with [New].
+type Selector struct {
+	table  *store.Table
+	matrix Matrix
+	log    *slog.Logger
+	serve  bool
+	level  store.PathLevel // at which OpenStack SVMs are local
+	dead   Pick
+
+	catalog atomic.Pointer[catalog]
+
+	// Questions whose candidate set does not stand yet leave its key here; the
+	// builder takes it. A full mailbox loses keys, which the next question of the
+	// kind leaves again.
+	misses chan setKey
+	built  sync.WaitGroup
+	cancel func()
+	stop   chan struct{}
+	idle   chan chan struct{}
+
+	counts struct{ scans, builds, resets atomic.Uint64 }
+}
+
+// New returns a Selector for cfg and starts the goroutine that builds candidate
+// sets; Close stops it. If cfg is wrong the error is a [*ConfigError].
+func New(cfg Config) (*Selector, error) {
+	if cfg.Table == nil {
+		return nil, &ConfigError{Field: "Table", Reason: "must not be nil"}
+	}
+	if cfg.OpenStackLocality > store.PathZone {
+		return nil, &ConfigError{Field: "OpenStackLocality", Reason: "must be host, cluster or zone"}
+	}
+	if cfg.DeadAddress == "" {
+		cfg.DeadAddress = DefaultDeadAddress
+	}
+	if _, err := netip.ParseAddr(cfg.DeadAddress); err != nil {
+		return nil, &ConfigError{Field: "DeadAddress", Reason: fmt.Sprintf("%q is not an IP address", cfg.DeadAddress)}
+	}
+	if cfg.Matrix == nil {
+		cfg.Matrix = DefaultMatrix()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	dead := &store.SVM{SVMConfig: store.SVMConfig{Address: cfg.DeadAddress}}
+	s := &Selector{
+		table: cfg.Table, matrix: cfg.Matrix, log: cfg.Logger,
+		serve: cfg.Unregistered == Serve, level: cfg.OpenStackLocality,
+		dead: Pick{
+			SVM: dead, fragment: appendFragment(nil, dead), index: -1,
+			print: xxhash.Sum64String(string(dead.ID[:]) + dead.Address),
+		},
+		misses: make(chan setKey, 1024), stop: make(chan struct{}), idle: make(chan chan struct{}),
+	}
+	s.cancel = cfg.Table.Observe(s.follow)
+	s.built.Go(s.build)
+	return s, nil
+}
+
+// Close stops the selector's goroutine. Questions are still answered, from the
+// table as it was.
+func (s *Selector) Close() {
+	s.cancel()
+	close(s.stop)
+	s.built.Wait()
+}
+
+// Wait returns when the candidate sets that questions have asked for so far
+// stand. It is for tests and benchmarks.
+func (s *Selector) Wait() {
+	done := make(chan struct{})
+	select {
+	case s.idle <- done:
+		<-done
+	case <-s.stop:
+	}
+}
+
+// Stats are counts since the selector was made, and the sets that stand.
+type Stats struct {
+	Sets     int    // candidate sets that stand
+	SetBytes int    // their size
+	Scans    uint64 // questions answered before their set stood
+	Builds   uint64 // sets built
+	Resets   uint64 // times that all sets were dropped because they were too many
+}
+
+// Stats returns the present counts.
+func (s *Selector) Stats() Stats {
+	sets := s.catalog.Load().sets.Load()
+	return Stats{
+		Sets: sets.count, SetBytes: sets.bytes,
+		Scans: s.counts.scans.Load(), Builds: s.counts.builds.Load(), Resets: s.counts.resets.Load(),
+	}
+}

@@ -1,0 +1,327 @@
+package discovery
+
+import (
+	"bytes"
+
+	"github.com/svmgate/svmgate/store"
+)
+
+// A group is the SVMs of one class as a walk goes over them. In a candidate set
+// it has just its members; while the set does not stand, members are all SVMs of
+// the table and the walk filters them.
+type group struct {
+	members []member
+	slots   *slotBits // of a large class; nil if the class is small
+}
+
+// A walk goes over the groups of a question, best first, and fills the answer.
+// It lives on the stack of one question.
+type walk struct {
+	s     *Selector
+	c     *catalog
+	q     *Query
+	a     *Answer
+	agent uint64
+	limit int
+
+	os          store.GuestOS
+	load        store.Load
+	host, wide  store.Symbol
+	preferLocal bool
+	base, area  setKey // settings alone, and with the scope
+
+	failed  [MaxLimit]int
+	nFailed int
+
+	// Of the pass under way.
+	suspects bool // which SVMs it is for
+	full     bool // whether it takes SVMs at their hard cap
+
+	// Of the group under way.
+	key        setKey
+	class      int
+	scan       bool // members are all SVMs
+	skipLocal  bool // they had their turn
+	exact      bool // only SVMs whose load is least
+	least      int
+	best       [MaxLimit]ranked
+	nBest, top int // so many are in best; so many are wanted
+}
+
+// ranked is a member with its place: by first, then cost, then id.
+type ranked struct {
+	first, cost uint64
+	index       uint32
+}
+
+// run fills the answer: what is ready, then what is suspect; if all of it is at
+// its hard cap, the least loaded.
+func (w *walk) run() {
+	sets := w.c.sets.Load()
+	area := sets.find(w.area)
+	var near *set
+	if w.preferLocal && (w.host != 0 || w.wide != 0) {
+		near = sets.find(w.nearKey())
+		if near == nil {
+			w.miss(w.nearKey())
+		}
+	}
+	if area == nil {
+		w.miss(w.area)
+	}
+	for _, w.suspects = range [...]bool{false, true} {
+		for w.class = range classes {
+			if w.a.n >= w.limit {
+				break
+			}
+			w.takeClass(near, area)
+		}
+	}
+	w.a.Result = Assigned
+	if w.a.n == 0 {
+		w.overCapacity(area)
+	}
+}
+
+func (w *walk) nearKey() setKey { return w.base.in(local, w.host, w.wide) }
+
+// miss asks for a candidate set, without waiting.
+func (w *walk) miss(k setKey) {
+	w.s.counts.scans.Add(1)
+	select {
+	case w.s.misses <- k:
+	default:
+	}
+}
+
+// takeClass appends the SVMs of a class: the local ones, then the rest.
+func (w *walk) takeClass(near, area *set) {
+	if w.preferLocal && (w.host != 0 || w.wide != 0) {
+		w.key, w.skipLocal = w.nearKey(), false
+		w.takeGroup(near)
+		if w.a.n >= w.limit {
+			return
+		}
+	}
+	w.key, w.skipLocal = w.area, w.preferLocal
+	w.takeGroup(area)
+}
+
+// takeGroup appends the usable members of a group in rendezvous order. Under
+// store.Fewest the first SVM of an answer is the least loaded of its group.
+func (w *walk) takeGroup(s *set) {
+	var g group
+	if w.scan = s == nil; w.scan {
+		g = w.scanGroup()
+	} else {
+		g = s.classes[w.class]
+	}
+	if len(g.members) == 0 {
+		return
+	}
+	if w.a.n == 0 && w.load == store.Fewest && w.findLeast(&g) {
+		w.exact = true
+		w.append(&g, 1)
+		w.exact = false
+	}
+	w.append(&g, w.limit)
+}
+
+// scanGroup stands in for the group of a set that does not stand yet.
+func (w *walk) scanGroup() group {
+	g := group{members: w.c.members}
+	size := 0
+	for i := range w.c.members {
+		if w.inGroup(&w.c.svms[w.c.members[i].index]) {
+			size++
+		}
+	}
+	switch {
+	case size == 0:
+		g.members = nil
+	case size > SmallClass:
+		g.slots = &w.c.circle.slots
+	}
+	return g
+}
+
+// inGroup reports whether an SVM belongs to the group under way, for members
+// that no set has filtered.
+func (w *walk) inGroup(f *svmFacts) bool {
+	return f.admits(w.key, w.c.words) == passes && f.classOf(w.os) == w.class
+}
+
+// append adds members of g, in rendezvous order, until the answer has n.
+func (w *walk) append(g *group, n int) {
+	if g.slots != nil {
+		w.probe(g, n)
+	}
+	if w.a.n < n {
+		w.rank(g.members, n-w.a.n)
+		w.takeBest()
+	}
+}
+
+// probe adds members of a large group in the order in which the agent's probes
+// meet them.
+func (w *walk) probe(g *group, n int) {
+	c := w.c.circle
+	for i := range MaxProbes {
+		if w.a.n >= n {
+			return
+		}
+		slot := probe(w.agent, i)
+		if !g.slots.has(slot) {
+			continue
+		}
+		w.nBest, w.top = 0, n-w.a.n
+		for _, pos := range c.ownersOf(slot) {
+			m := &c.members[pos]
+			if w.inGroup(&w.c.svms[m.index]) && w.usable(m) && !w.ranked(m) {
+				w.insert(ranked{cost: cost(w.agent, m.hash, m.inverse), index: m.index})
+			}
+		}
+		w.takeBest()
+	}
+}
+
+// ranked reports whether a member is in best already: an SVM may own a slot
+// twice.
+func (w *walk) ranked(m *member) bool {
+	for _, r := range w.best[:w.nBest] {
+		if r.index == m.index {
+			return true
+		}
+	}
+	return false
+}
+
+// rank finds the top members by cost.
+func (w *walk) rank(members []member, top int) {
+	w.nBest, w.top = 0, top
+	bound := ^uint64(0)
+	for i := range members {
+		m := &members[i]
+		x := mix(w.agent ^ m.hash)
+		if costFloor(x, m.inverse) > bound {
+			continue
+		}
+		r := ranked{cost: cost(w.agent, m.hash, m.inverse), index: m.index}
+		if r.cost > bound || w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m) {
+			continue
+		}
+		w.insert(r)
+		if w.nBest == w.top {
+			bound = w.best[w.nBest-1].cost
+		}
+	}
+}
+
+// insert places r among the best, if it is one of them.
+func (w *walk) insert(r ranked) {
+	i := w.nBest
+	for i > 0 && w.before(r, w.best[i-1]) {
+		i--
+	}
+	if i >= w.top {
+		return
+	}
+	w.nBest = min(w.nBest+1, w.top)
+	copy(w.best[i+1:w.nBest], w.best[i:])
+	w.best[i] = r
+}
+
+func (w *walk) before(a, b ranked) bool {
+	if a.first != b.first {
+		return a.first < b.first
+	}
+	if a.cost != b.cost {
+		return a.cost < b.cost
+	}
+	x, y := &w.c.svms[a.index].entry.ID, &w.c.svms[b.index].entry.ID
+	return bytes.Compare(x[:], y[:]) < 0
+}
+
+// takeBest moves the best into the answer.
+func (w *walk) takeBest() {
+	for _, r := range w.best[:w.nBest] {
+		f := &w.c.svms[r.index]
+		w.a.picks[w.a.n] = Pick{
+			SVM: &f.entry.SVM, Local: f.localTo(w.host, w.wide),
+			fragment: f.fragment, print: f.print, index: int(r.index),
+		}
+		w.a.n++
+	}
+	w.nBest = 0
+}
+
+// usable applies what changes from moment to moment, and what this question
+// excludes.
+func (w *walk) usable(m *member) bool {
+	load := w.s.table.Load(int(m.index))
+	switch state := load.State(); {
+	case state == store.Draining, state == store.Down, (state == store.Suspect) != w.suspects:
+		return false
+	case !w.full && load.Full():
+		return false
+	case w.exact && load.Agents() != w.least:
+		return false
+	case w.skipLocal && w.c.svms[m.index].localTo(w.host, w.wide):
+		return false
+	}
+	for _, i := range w.failed[:w.nFailed] {
+		if i == int(m.index) {
+			return false
+		}
+	}
+	for i := range w.a.picks[:w.a.n] {
+		if w.a.picks[i].index == int(m.index) {
+			return false
+		}
+	}
+	return true
+}
+
+// findLeast sets least to the smallest load of a usable member, if there is one.
+func (w *walk) findLeast(g *group) bool {
+	found := false
+	for i := range g.members {
+		m := &g.members[i]
+		n := w.s.table.Load(int(m.index)).Agents()
+		if found && n >= w.least || w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m) {
+			continue
+		}
+		w.least, found = n, true
+	}
+	return found
+}
+
+// overCapacity fills the answer with the least loaded of all usable SVMs. There
+// are none but at their hard cap, or the answer would not be empty.
+func (w *walk) overCapacity(area *set) {
+	w.full, w.skipLocal, w.key, w.scan = true, false, w.area, area == nil
+	w.nBest, w.top = 0, w.limit
+	for _, w.suspects = range [...]bool{false, true} {
+		for w.class = range classes {
+			members := w.c.members
+			if !w.scan {
+				members = area.classes[w.class].members
+			}
+			for i := range members {
+				m := &members[i]
+				if w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m) {
+					continue
+				}
+				agents := uint64(max(0, w.s.table.Load(int(m.index)).Agents()))
+				w.insert(ranked{
+					first: agents << 32 / uint64(m.weight()),
+					cost:  cost(w.agent, m.hash, m.inverse), index: m.index,
+				})
+			}
+		}
+	}
+	if w.nBest > 0 {
+		w.a.Result = OverCapacity
+	}
+	w.takeBest()
+}
