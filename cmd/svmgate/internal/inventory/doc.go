@@ -37,8 +37,9 @@
 // A VM is known by its BIOS ID. A tenant or SVM is known by its id or, where the
 // record has none, by its name; if the table has none of that name, it is made
 // with an id derived from the name ([TenantIDOf], [SVMIDOf]), so that two
-// gateways that import one file agree. A reference that reads as a UUID is an
-// id, anything else a name. No two records of a file may name the same thing:
+// gateways that import one file agree; should an administrator rename it, the
+// record still finds it by that id and leaves the new name alone. A reference
+// that reads as a UUID is an id, anything else a name. No two records of a file may name the same thing:
 // the later one is refused.
 //
 // # Bounds
