@@ -145,6 +145,7 @@ var refusals = []struct {
 
 	// Header lines.
 	{"folded header", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n c\r\n\r\n", 400},
+	{"folded by a tab", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\tc:d\r\n\r\n", 400},
 	{"folded encoding", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400},
 	{"folded first line", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400},
 	{"bare line feeds", "GET / HTTP/1.1\r\nHost: a\nX-A: b\n\n", 400},
