@@ -234,6 +234,7 @@ var (
 	fencePattern  = regexp.MustCompile("(?ms)^ *```.*?^ *```[^\\n]*$")
 	notInSlug     = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	targetPattern = regexp.MustCompile(`(?m)^([a-z][a-z-]*):([^=].*)?$`)
+	namedTest     = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark|Example)[A-Z]\w*`)
 	namedTarget   = regexp.MustCompile("(?:^|`)make ([a-z][a-z-]*)")
 )
 
@@ -317,6 +318,33 @@ func pageCode(r repo) (problems []string) {
 			}
 			line += 1 + strings.Count(block, "\n")
 			rest = tail
+		}
+	}
+	return problems
+}
+
+// namedTests checks that the tests that pages, the Makefile and comments name
+// exist somewhere: a promise must not lean on a test that was renamed away.
+func namedTests(r repo) (problems []string) {
+	exists, texts := map[string]bool{}, map[string]string{"Makefile": r.text["Makefile"]}
+	for name, file := range r.code {
+		for _, decl := range file.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok {
+				exists[fn.Name.Name] = true
+			}
+		}
+		for _, comment := range file.Comments {
+			texts[name] += comment.Text()
+		}
+	}
+	for _, page := range r.pages() {
+		texts[page] = r.text[page]
+	}
+	for _, name := range sortedKeys(texts) {
+		for _, test := range namedTest.FindAllString(texts[name], -1) {
+			if !exists[test] {
+				problems = append(problems, fmt.Sprintf("%s names %s, which is nowhere", name, test))
+			}
 		}
 	}
 	return problems

@@ -157,6 +157,23 @@ var rules = []struct {
 		says: "target build has no ## comment",
 	},
 	{
+		name:  "a test that a page relies on exists",
+		check: namedTests,
+		broken: map[string]string{
+			"ARCHITECTURE.md": "One load of the view: `TestOneLoad`.",
+			"store/a_test.go": "package store\n\nfunc TestOneLock() {}",
+		},
+		says: "ARCHITECTURE.md names TestOneLoad",
+	},
+	{
+		name:  "a test that a comment relies on exists",
+		check: namedTests,
+		broken: map[string]string{
+			"store/a.go": "// Package store merges; FuzzMergeLaws watches.\npackage store",
+		},
+		says: "store/a.go names FuzzMergeLaws",
+	},
+	{
 		name:  "code in a page is code that the compiler sees",
 		check: pageCode,
 		broken: map[string]string{
@@ -212,9 +229,9 @@ func TestRulesLetGoodPass(t *testing.T) {
 		"README.md": {Data: []byte("# A title\n\nSee [below](#a-title), [docs](docs/a.md#one--two), `make build`\n" +
 			"or <https://example.org>.\n```go\n\tstore.Open()\n```\n```\n[not a link](nowhere.md)\n```\n")},
 		"docs/a.md":        {Data: []byte("# One & two\n")},
-		"store/doc.go":     {Data: []byte("// Package store keeps.\npackage store\n")},
+		"store/doc.go":     {Data: []byte("// Package store keeps; TestKept watches.\npackage store\n")},
 		"store/a.go":       {Data: []byte("package store\n\nimport _ \"os\"\n\nfunc f() {\n\tstore.Open()\n}\n")},
-		"store/a_test.go":  {Data: []byte("package store_test\n" + strings.Repeat("\n", 2*maxLines))},
+		"store/a_test.go":  {Data: []byte("package store_test\n\nfunc TestKept() {}\n" + strings.Repeat("\n", 2*maxLines))},
 		"discovery/doc.go": {Data: []byte("// Package discovery decides.\npackage discovery\n\nimport _ \"" + module + "/store\"\n")},
 		"cmd/svmgate/internal/agentapi/a.go": {Data: []byte("// Package agentapi answers.\npackage agentapi\n\n" +
 			"import (\n\t_ \"" + module + "/discovery\"\n\t_ \"github.com/valyala/fasthttp\"\n)\n")},
