@@ -26,8 +26,9 @@ run: build ## run a gateway on loopback with the sample inventory; prints a curl
 test: ## run every test that needs nothing outside the repository
 	$(GO) test -timeout 5m ./...
 
+# The tests come last, so that their lines close a log.
 check: ## everything a change must pass; what .ci/run runs
-	@set -e; for step in fmt vet build lint test race fuzz bench-smoke examples; do \
+	@set -e; for step in fmt vet build lint examples bench-smoke fuzz race test; do \
 		echo "== $$step"; start=$$(date +%s); \
 		$(MAKE) --no-print-directory $$step; \
 		echo "== $$step: $$(( $$(date +%s) - start )) s"; \

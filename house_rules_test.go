@@ -36,13 +36,13 @@ var keeps = map[string][]string{
 	"github.com/vmware/govmomi":       {"cmd/svmgate/internal/inventory"},
 }
 
-// decides are the packages that the decision may import: nothing that can
-// block, and nothing that answers two gateways differently.
+// decides are the packages that the decision may import: nothing that does I/O,
+// and nothing that answers two gateways differently.
 var decides = []string{
 	module + "/store",
 	"github.com/cespare/xxhash/v2",
-	"bytes", "cmp", "encoding/binary", "errors", "fmt", "log/slog", "maps",
-	"math", "math/bits", "slices", "sort", "strconv", "strings", "sync",
+	"bytes", "cmp", "encoding/binary", "encoding/json", "errors", "fmt", "log/slog",
+	"maps", "math", "math/bits", "net/netip", "slices", "sort", "strconv", "strings", "sync",
 	"sync/atomic", "time", "unsafe",
 }
 
