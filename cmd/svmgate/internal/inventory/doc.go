@@ -57,7 +57,7 @@ package inventory
 // Bounds of what is read.
 const (
 	MaxBytes       = 1 << 30    // of a file, unless Options.MaxBytes says otherwise
-	MaxYAML        = 32 << 20   // of a YAML document, which is held as a whole
+	MaxYAML        = 16 << 20   // of a YAML document, which takes some 35 times as much memory
 	MaxRecord      = 1 << 20    // of one record or line
 	MaxRecords     = 16_000_000 // in one file
 	MaxTenantBytes = 64 << 20   // of all tenant records of a file

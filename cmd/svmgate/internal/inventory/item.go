@@ -161,15 +161,17 @@ func (e *Error) text() string {
 // "svmgate.inventory" in the namespace of DNS names.
 var namespace = uuid.NewSHA1(uuid.NameSpaceDNS, []byte("svmgate.inventory"))
 
-// TenantIDOf is the id of a tenant that an inventory knows by name only: the
-// version 5 UUID of "tenant:" and the name, in the namespace
-// 13c378b5-4e70-5004-95d6-28997d7b1b42.
-func TenantIDOf(name string) store.TenantID {
-	return store.TenantID(uuid.NewSHA1(namespace, []byte("tenant:"+name)))
+// DerivedID is an id that every gateway and every run derives alike from what
+// something is known by: the version 5 UUID of kind, a colon and name, in the
+// namespace 13c378b5-4e70-5004-95d6-28997d7b1b42.
+func DerivedID(kind, name string) [16]byte {
+	return uuid.NewSHA1(namespace, []byte(kind+":"+name))
 }
 
-// SVMIDOf is the id of an SVM that an inventory knows by name only; see
-// [TenantIDOf]. It is the UUID of "svm:" and the name.
-func SVMIDOf(name string) store.SVMID {
-	return store.SVMID(uuid.NewSHA1(namespace, []byte("svm:"+name)))
-}
+// TenantIDOf is the id of a tenant that an inventory knows by name only: the
+// [DerivedID] of kind "tenant".
+func TenantIDOf(name string) store.TenantID { return DerivedID("tenant", name) }
+
+// SVMIDOf is the id of an SVM that an inventory knows by name only: the
+// [DerivedID] of kind "svm".
+func SVMIDOf(name string) store.SVMID { return DerivedID("svm", name) }

@@ -18,6 +18,8 @@ type jsonText struct {
 	line int
 	left int   // bytes that the record being read may still have
 	err  error // an *Error, or the reader's
+
+	scratch []byte // of text
 }
 
 func newJSONText(r *bufio.Reader, line int) *jsonText {
@@ -37,10 +39,10 @@ func (j *jsonText) next() byte {
 	}
 	c, err := j.r.ReadByte()
 	switch {
-	case errors.Is(err, io.EOF):
-		j.fail("the JSON ends in the middle")
 	case err != nil:
-		j.err = err
+		if j.err = err; errors.Is(err, io.EOF) {
+			j.err = failure(j.line, "", "the JSON ends in the middle")
+		}
 	case j.left == 0:
 		j.fail("a record is longer than %d bytes", MaxRecord)
 	default:
@@ -237,7 +239,7 @@ func (j *jsonText) text() string {
 	if j.expect('"'); j.err != nil {
 		return ""
 	}
-	var b []byte
+	b := j.scratch[:0]
 	for {
 		switch c := j.next(); {
 		case j.err != nil:
@@ -246,6 +248,7 @@ func (j *jsonText) text() string {
 			if !utf8.Valid(b) {
 				j.fail("text %s is not valid UTF-8", shown(string(b)))
 			}
+			j.scratch = b
 			return string(b)
 		case c == '\\':
 			b = j.escape(b)

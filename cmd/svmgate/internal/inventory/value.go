@@ -58,6 +58,9 @@ func (v *value) add(name string, member value) {
 			return
 		}
 	}
+	if v.keys == nil { // most have about that many
+		v.keys, v.items = make([]string, 0, 8), make([]value, 0, 8)
+	}
 	v.keys = append(v.keys, name)
 	v.items = append(v.items, member)
 }
