@@ -48,20 +48,22 @@ type tenantFacts struct {
 
 // svmFacts are what filters and preferences ask of an SVM.
 type svmFacts struct {
+	// What an answer needs of an SVM comes first: it is a cache line.
 	entry      *store.SVMEntry // nil: forgotten
 	fragment   []byte
 	print      uint64 // fingerprint of id and address
 	host, wide store.Symbol
-	tags       []uint16
-	tenants    []uint32
 	version    uint16 // in words.svmVersions; 0 unknown
 	kinds      uint8  // bit per kind; 0 means all
-	encryption bool
-	open       bool // takes agents without connection protection
-	large      bool
-	licensed   bool
-	openstack  bool
 	key        store.KeyType
+	large      bool
+	openstack  bool
+	licensed   bool
+	encryption bool
+
+	open    bool // takes agents without connection protection
+	tags    []uint16
+	tenants []uint32
 }
 
 // words number the strings that settings and SVMs share, so that candidate sets
@@ -139,6 +141,10 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 	next.linkDedications()
 	next.circle = old.circle.follow(next.members)
 	next.sets = new(atomic.Pointer[setTable])
+	if next.circle.scale != old.circle.scale { // every large class has other slots now
+		next.sets.Store(newSetTable(0))
+		return
+	}
 	next.sets.Store(old.sets.Load().without(func(key setKey) bool {
 		return slices.ContainsFunc(changed, func(i int) bool {
 			return i < len(old.svms) && old.svms[i].touches(key, old.words) ||

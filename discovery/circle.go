@@ -32,7 +32,7 @@ type circle struct {
 	scale   int
 	starts  []uint32 // by slot: where its owners start; one more at the end
 	owners  []uint32 // positions in members
-	slots   slotBits
+	all     large    // for walks over all members
 }
 
 // follow returns the circle of the given members: c itself if they are the same.
@@ -55,10 +55,11 @@ func (c *circle) follow(members []member) *circle {
 	}
 	next.owners = make([]uint32, next.starts[circleSlots])
 	filled := slices.Clone(next.starts)
+	next.all.slots = new(slotBits)
 	next.eachSlot(members, func(pos, slot int) {
 		next.owners[filled[slot]] = uint32(pos)
 		filled[slot]++
-		next.slots.set(slot)
+		next.all.slots.set(slot)
 	})
 	return next
 }

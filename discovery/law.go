@@ -69,11 +69,12 @@ func logFloor(x uint64) uint64 {
 }
 
 // negLog2 is -log2(u) for u = x/2^64, in units of 2^-58, by linear interpolation
-// in a table of 257 values; x = 0 counts as 1. As -log2 is convex the result is
+// in a table of 257 values; x < 2 counts as 2. As -log2 is convex the result is
 // never under the true value but for rounding, and it is never under logFloor.
 func negLog2(x uint64) uint64 {
-	zeros := bits.LeadingZeros64(x | 1)
-	m := (x | b2u(x == 0)) << zeros // 2^63 <= m < 2^64
+	v := max(x, 2) // -log2 of less does not fit 64 bits
+	zeros := bits.LeadingZeros64(v)
+	m := v << zeros // 2^63 <= m < 2^64
 	i := m >> 55 & 0xff
 	upper, lower := logTable[i], logTable[i+1]
 	part, _ := bits.Mul64(upper-lower, m<<9)

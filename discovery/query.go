@@ -96,7 +96,8 @@ type Answer struct {
 	picks [MaxLimit]Pick
 }
 
-// A Pick is one SVM of an answer. SVM is shared and must not be modified.
+// A Pick is one SVM of an answer. SVM is shared and must not be modified. Local
+// is told under either algorithm, though only the standard one prefers it.
 type Pick struct {
 	SVM   *store.SVM
 	Local bool

@@ -164,20 +164,26 @@ type set struct {
 // buildSet works out the set of a key.
 func (c *catalog) buildSet(k setKey) *set {
 	s := &set{bytes: 256}
+	var indexes [classes][]uint64
 	for _, m := range c.members {
 		f := &c.svms[m.index]
-		if f.admits(k, c.words) == passes {
-			g := &s.classes[f.classOf(k.os())]
-			g.members = append(g.members, m)
+		if f.admits(k, c.words) != passes {
+			continue
 		}
+		class := f.classOf(k.os())
+		s.classes[class].members = append(s.classes[class].members, m)
+		if indexes[class] == nil {
+			indexes[class] = make([]uint64, len(c.svms)/64+1)
+		}
+		indexes[class][m.index/64] |= 1 << (m.index % 64)
 	}
 	for i := range s.classes {
 		g := &s.classes[i]
 		g.members = slices.Clip(g.members)
 		s.bytes += len(g.members) * 24
 		if len(g.members) > SmallClass {
-			g.slots = c.circle.bitsOf(g.members)
-			s.bytes += len(g.slots) * 8
+			g.large = &large{slots: c.circle.bitsOf(g.members), indexes: indexes[i]}
+			s.bytes += circleSlots/8 + len(indexes[i])*8
 		}
 	}
 	return s

@@ -11,7 +11,20 @@ import (
 // the table and the walk filters them.
 type group struct {
 	members []member
-	slots   *slotBits // of a large class; nil if the class is small
+	large   *large // nil if the class is small
+}
+
+// large is what a large class has beside its members: which slots of the circle
+// they own, and their indexes as bits. While the set does not stand, indexes is
+// nil and the walk filters.
+type large struct {
+	slots   *slotBits
+	indexes []uint64
+}
+
+func (l *large) has(m *member) bool {
+	i := m.index / 64
+	return int(i) < len(l.indexes) && l.indexes[i]>>(m.index%64)&1 == 1
 }
 
 // A walk goes over the groups of a question, best first, and fills the answer.
@@ -41,7 +54,6 @@ type walk struct {
 	key        setKey
 	class      int
 	scan       bool // members are all SVMs
-	skipLocal  bool // they had their turn
 	exact      bool // only SVMs whose load is least
 	least      int
 	best       [MaxLimit]ranked
@@ -94,16 +106,17 @@ func (w *walk) miss(k setKey) {
 	}
 }
 
-// takeClass appends the SVMs of a class: the local ones, then the rest.
+// takeClass appends the SVMs of a class: the local ones, then the rest. The local
+// ones are among the rest, but those that are usable have been taken by then.
 func (w *walk) takeClass(near, area *set) {
 	if w.preferLocal && (w.host != 0 || w.wide != 0) {
-		w.key, w.skipLocal = w.nearKey(), false
+		w.key = w.nearKey()
 		w.takeGroup(near)
 		if w.a.n >= w.limit {
 			return
 		}
 	}
-	w.key, w.skipLocal = w.area, w.preferLocal
+	w.key = w.area
 	w.takeGroup(area)
 }
 
@@ -140,7 +153,7 @@ func (w *walk) scanGroup() group {
 	case size == 0:
 		g.members = nil
 	case size > SmallClass:
-		g.slots = &w.c.circle.slots
+		g.large = &w.c.circle.all
 	}
 	return g
 }
@@ -153,8 +166,8 @@ func (w *walk) inGroup(f *svmFacts) bool {
 
 // append adds members of g, in rendezvous order, until the answer has n.
 func (w *walk) append(g *group, n int) {
-	if g.slots != nil {
-		w.probe(g, n)
+	if g.large != nil {
+		w.probe(g.large, n)
 	}
 	if w.a.n < n {
 		w.rank(g.members, n-w.a.n)
@@ -164,20 +177,24 @@ func (w *walk) append(g *group, n int) {
 
 // probe adds members of a large group in the order in which the agent's probes
 // meet them.
-func (w *walk) probe(g *group, n int) {
+func (w *walk) probe(l *large, n int) {
 	c := w.c.circle
 	for i := range MaxProbes {
 		if w.a.n >= n {
 			return
 		}
 		slot := probe(w.agent, i)
-		if !g.slots.has(slot) {
+		if !l.slots.has(slot) {
 			continue
 		}
 		w.nBest, w.top = 0, n-w.a.n
 		for _, pos := range c.ownersOf(slot) {
 			m := &c.members[pos]
-			if w.inGroup(&w.c.svms[m.index]) && w.usable(m) && !w.ranked(m) {
+			member := l.has(m)
+			if l.indexes == nil {
+				member = w.inGroup(&w.c.svms[m.index])
+			}
+			if member && w.usable(m) && !w.ranked(m) {
 				w.insert(ranked{cost: cost(w.agent, m.hash, m.inverse), index: m.index})
 			}
 		}
@@ -266,8 +283,6 @@ func (w *walk) usable(m *member) bool {
 		return false
 	case w.exact && load.Agents() != w.least:
 		return false
-	case w.skipLocal && w.c.svms[m.index].localTo(w.host, w.wide):
-		return false
 	}
 	for _, i := range w.failed[:w.nFailed] {
 		if i == int(m.index) {
@@ -299,7 +314,7 @@ func (w *walk) findLeast(g *group) bool {
 // overCapacity fills the answer with the least loaded of all usable SVMs. There
 // are none but at their hard cap, or the answer would not be empty.
 func (w *walk) overCapacity(area *set) {
-	w.full, w.skipLocal, w.key, w.scan = true, false, w.area, area == nil
+	w.full, w.key, w.scan = true, w.area, area == nil
 	w.nBest, w.top = 0, w.limit
 	for _, w.suspects = range [...]bool{false, true} {
 		for w.class = range classes {
