@@ -1,0 +1,214 @@
+package agentapi
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
+)
+
+// Auth is how agents prove whose they are.
+type Auth uint8
+
+// Ways to authenticate. The zero value is None: whoever knows a BIOS ID may ask.
+const (
+	None  Auth = iota
+	Token      // Authorization: Bearer, one token per tenant
+	MTLS       // a client certificate with the URI svmgate:tenant:{id}
+)
+
+// ParseAuth reads "none", "token" or "mtls".
+func ParseAuth(s string) (Auth, error) {
+	for _, a := range []Auth{None, Token, MTLS} {
+		if s == a.String() {
+			return a, nil
+		}
+	}
+	return None, fmt.Errorf("%q is not one of none, token, mtls", s)
+}
+
+func (a Auth) String() string {
+	switch a {
+	case None:
+		return "none"
+	case Token:
+		return "token"
+	case MTLS:
+		return "mtls"
+	}
+	return "invalid(" + strconv.Itoa(int(a)) + ")"
+}
+
+// Config configures an [API]. Selector is required, and Table where Auth is
+// Token; the zero value of every other field selects the default that its
+// comment names.
+type Config struct {
+	Selector *discovery.Selector
+
+	// Table knows the tenants' tokens.
+	Table *store.Table
+
+	// Auth is how agents authenticate on the agent plane; zero is [None].
+	Auth Auth
+
+	// Ready reports whether the table is complete enough to answer from. It is
+	// called for every request. If nil, it always is.
+	Ready func() bool
+
+	// Metrics counts the answers of the agent plane. If nil, they are not
+	// counted.
+	Metrics *Metrics
+}
+
+// API answers agents. Its methods may be called from many goroutines.
+type API struct {
+	table   *store.Table
+	ready   func() bool
+	agents  plane
+	admin   plane
+	scratch sync.Pool
+	shard   atomic.Uint32 // of the next scratch
+}
+
+// A plane is one of the two ways in: for agents, or for administrators who ask
+// in their place.
+type plane struct {
+	decide  func(*discovery.Query, *discovery.Answer)
+	auth    Auth
+	metrics *Metrics
+}
+
+// New returns an API for cfg. It starts no goroutine and opens nothing, so
+// there is nothing to close.
+func New(cfg Config) (*API, error) {
+	switch {
+	case cfg.Selector == nil:
+		return nil, errors.New("agentapi: Selector must not be nil")
+	case cfg.Auth > MTLS:
+		return nil, errors.New("agentapi: Auth must be None, Token or MTLS")
+	case cfg.Auth == Token && cfg.Table == nil:
+		return nil, errors.New("agentapi: Table must not be nil: it knows the tokens")
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = func() bool { return true }
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = new(Metrics)
+	}
+	a := &API{
+		table:  cfg.Table,
+		ready:  cfg.Ready,
+		agents: plane{decide: cfg.Selector.Select, auth: cfg.Auth, metrics: cfg.Metrics},
+		admin:  plane{decide: cfg.Selector.Decide, auth: None, metrics: new(Metrics)},
+	}
+	a.scratch.New = func() any {
+		return &scratch{shard: int(a.shard.Add(1) % shards), buf: make([]byte, 0, 2048)}
+	}
+	return a, nil
+}
+
+// Handler answers one request on the agent plane.
+func (a *API) Handler(ctx *fasthttp.RequestCtx) { a.serve(ctx, &a.agents) }
+
+// Admin answers the same requests on the management plane, whose caller has
+// been authorised already. The questions are not an agent's own: they are not
+// counted, and no assignment is remembered for them.
+func (a *API) Admin(ctx *fasthttp.RequestCtx) { a.serve(ctx, &a.admin) }
+
+// serve is the hot path. From here to its return, a question that is answered,
+// or whose VM is not registered, keeps these invariants, which
+// TestHandlerDoesNotAllocate and BenchmarkWhole watch:
+//
+//  1. No allocation, no lock, no clock, no logging.
+//  2. Path and query are read where they lie in the request; nothing keeps a
+//     pointer into it after the return.
+//  3. Counters are bound when the program is built: no label is looked up.
+func (a *API) serve(ctx *fasthttp.RequestCtx, p *plane) {
+	s := a.scratch.Get().(*scratch)
+	path, query := splitURI(ctx.Request.Header.RequestURI())
+	id, route := matchRoute(path)
+	switch {
+	case route == routeNone:
+		p.refuse(ctx, s, notFound)
+	case route == routeOne && !ctx.IsGet() && !ctx.IsHead():
+		p.refuse(ctx, s, getOnly)
+	case route == routeBatch && !ctx.IsPost():
+		p.refuse(ctx, s, postOnly)
+	case !a.ready():
+		p.refuse(ctx, s, notReady)
+	case !a.authenticate(ctx, p.auth, &s.asker):
+		p.refuse(ctx, s, unauthorized[p.auth])
+	case route == routeBatch:
+		if a.startBatch(ctx, p, s, query) {
+			return // the batch releases s when it has been read
+		}
+	default:
+		p.answer(ctx, s, id, query)
+	}
+	a.release(s)
+}
+
+// answer answers one question.
+func (p *plane) answer(ctx *fasthttp.RequestCtx, s *scratch, id, query []byte) {
+	if bad := s.readQuestion(id, query); bad != nil {
+		p.metrics.count(s.shard, outcomeInvalid)
+		bad.write(ctx)
+		return
+	}
+	p.decide(&s.query, &s.answer)
+	if s.answer.Result == discovery.NotRegistered {
+		p.refuse(ctx, s, notRegistered)
+		return
+	}
+	p.metrics.count(s.shard, outcome(s.answer.Result))
+	s.buf = s.answer.AppendJSON(s.buf[:0])
+	ctx.Response.Header.SetContentType("application/json")
+	ctx.Response.Header.SetCanonical(cacheControl, noStore)
+	ctx.Response.SetBody(s.buf)
+}
+
+// refuse sends an answer that was written when the program started.
+func (p *plane) refuse(ctx *fasthttp.RequestCtx, s *scratch, c *canned) {
+	p.metrics.count(s.shard, c.outcome)
+	c.write(ctx)
+}
+
+func (a *API) release(s *scratch) {
+	s.query = discovery.Query{} // which may point into the request
+	a.scratch.Put(s)
+}
+
+// A scratch is what one request needs. It belongs to one goroutine at a time,
+// and to the same processor most of the time, so its shard of the counters is
+// rarely in another's cache.
+type scratch struct {
+	asker   asker
+	query   discovery.Query
+	answer  discovery.Answer
+	failed  [discovery.MaxLimit]store.SVMID // what query.Failed points to
+	bios    store.BIOSID                    // as it was written
+	swapped bool                            // written in the other byte order
+	seen    uint16                          // parameters read so far, by bit
+	text    []byte                          // decoded text; query.Tag may point into it
+	buf     []byte                          // the answer's body
+	shard   int
+}
+
+// An asker is who asks: the tenant, if agents authenticate.
+type asker struct {
+	tenant        store.TenantID
+	authenticated bool
+}
+
+// retryAfter is when to come back to a gateway that is not ready, in seconds:
+// soon, and not everybody at once.
+var retryAfter = [...]string{"2", "3", "4", "5", "6"}
+
+func someTimeSoon() string { return retryAfter[rand.IntN(len(retryAfter))] }

@@ -1,0 +1,35 @@
+// Package agentapi serves the agent plane: agents ask which SVM to connect to.
+//
+//	GET  /v1/agents/{biosId}/svm   one question
+//	POST /v1/agents/svm            many, one JSON object a line (NDJSON)
+//
+// Nothing else is served: another path is 404, another method 405.
+//
+// # What a caller may rely on
+//
+//   - An agent is never told of the SVM that does not exist because this gateway
+//     knows too little: until [Config.Ready] reports true, all answers are 503.
+//   - A misspelt question is never answered. Unknown parameters, repeated
+//     parameters and values outside their range are 400, and the answer names the
+//     parameter. The exceptions are version, os and kind: agents report these of
+//     themselves, in words that a later release may know, so a value that can not
+//     be read counts as not given.
+//   - With authentication, another tenant's VM is as unknown as one that does not
+//     exist: same status, same body, same work. TestTenantsSeeOnlyTheirOwn and
+//     TestTimeTellsNothing compare them.
+//   - A batch is answered line by line in its order. A bad line is answered with
+//     its error and stops nobody else's.
+//   - A question costs no allocation; TestHandlerDoesNotAllocate watches this.
+//
+// # Not in this release
+//
+// Waiting for a change (the parameters wait and revision) is refused with 400
+// rather than ignored. What an agent tells of its state (PUT
+// /v1/agents/{biosId}/state) would have no effect yet and is therefore 404.
+//
+// # Bounds
+//
+// A batch has at most [MaxLines] lines of at most [MaxLineBytes] bytes, and
+// [MaxBodyBytes] in all. Its answers are computed while the client reads them,
+// so that a slow reader holds the question in memory but never the answers.
+package agentapi

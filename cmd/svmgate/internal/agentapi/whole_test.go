@@ -1,0 +1,303 @@
+package agentapi
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
+)
+
+var wholeVMs = flag.Int("whole.vms", 1_000_000, "VMs of the table of BenchmarkWhole; 20,000 with -short")
+
+// From the handler's entry to its return nothing is allocated, whatever the
+// answer, with and without a token.
+func TestHandlerDoesNotAllocate(t *testing.T) {
+	table := newTable(t)
+	for _, tenant := range []int{acme, idle, tagged, full} {
+		setToken(t, table, tenant, tokenOf(tenant))
+	}
+	for _, how := range []Auth{None, Token} {
+		a := newAPI(t, table, Config{Auth: how})
+		for _, tt := range []struct {
+			name   string
+			tenant int
+			target string
+			status int
+		}{
+			{"assigned", acme, vmOf(acme) + "/svm", 200},
+			{"inactive", idle, vmOf(idle) + "/svm", 200},
+			{"no SVM", tagged, vmOf(tagged) + "/svm", 200},
+			{"over capacity", full, vmOf(full) + "/svm", 200},
+			{"not registered", acme, stranger + "/svm", 404},
+			{"encoded", acme, "%7B" + vmOf(acme) + "%7D/svm?tag=%41+b&version=12%2e0", 200},
+			{"all parameters", acme, vmOf(acme) + "/svm?version=12.0.1&os=server&kind=linux&current=" + svmOf(acme) + "&failed=" + svmOf(idle) +
+				"," + svmOf(full) + "&limit=16&tag=a&protection=off&algorithm=extended&path=zone", 200},
+		} {
+			ctx := call(a.Handler, "GET", "/v1/agents/"+tt.target, "", "Authorization", "Bearer "+tokenOf(tt.tenant))
+			if got := ctx.Response.StatusCode(); got != tt.status {
+				t.Fatalf("auth %v, %s: %d, want %d: %s", how, tt.name, got, tt.status, ctx.Response.Body())
+			}
+			allocs := testing.AllocsPerRun(1000, func() { a.Handler(ctx) })
+			if allocs != 0 {
+				t.Errorf("auth %v, %s: %v allocations, want 0", how, tt.name, allocs)
+			}
+		}
+	}
+}
+
+// A line of a batch costs no allocation either; what a batch as a whole costs
+// does not depend on its lines.
+func TestBatchDoesNotAllocatePerLine(t *testing.T) {
+	a := newAPI(t, newTable(t), Config{})
+	line := `{"biosId":"` + vmOf(acme) + `","version":"12.0","failed":["` + svmOf(idle) + `"],"limit":2}` + "\n" + `{"biosId":"` + stranger + `"}` + "\n"
+	few := batchAllocs(a, strings.Repeat(line, 200))
+	many := batchAllocs(a, strings.Repeat(line, 4000))
+	if many > few+1 {
+		t.Errorf("8,000 lines: %v allocations; 400 lines: %v", many, few)
+	}
+}
+
+func batchAllocs(a *API, body string) float64 {
+	ctx := new(fasthttp.RequestCtx)
+	ctx.Request.Header.SetMethod("POST")
+	ctx.Request.SetRequestURI("/v1/agents/svm")
+	ctx.Request.SetBodyString(body)
+	return testing.AllocsPerRun(20, func() {
+		a.Handler(ctx)
+		ctx.Response.BodyWriteTo(io.Discard)
+		ctx.Response.Reset()
+	})
+}
+
+// bigWorld is a table of many VMs, 10,000 tenants and 4,000 SVMs on 2,000 hosts.
+func bigWorld(b *testing.B) (*store.Table, []store.BIOSID) {
+	b.Helper()
+	vms := *wholeVMs
+	if testing.Short() {
+		vms = min(vms, 20_000)
+	}
+	tenants, svms, hosts := 10_000, 4000, 2000
+	table, err := store.Open(store.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { table.Close() })
+	ids := make([]store.BIOSID, vms)
+	host := func(i int) store.Path { return store.Path{Host: fmt.Sprint("host-", i%hosts)} }
+	steps := []struct {
+		n   int
+		put func(tx *store.Tx, i int) error
+	}{
+		{tenants, func(tx *store.Tx, i int) error {
+			tenant := store.Tenant{ID: id(i + 1), Name: fmt.Sprint("tenant ", i), Type: store.Simple, Discovery: store.DefaultDiscovery()}
+			if _, err := tx.PutTenant(tenant); err != nil {
+				return err
+			}
+			_, err := tx.SetToken(store.Token{Tenant: tenant.ID, Current: auth.SumToken(tokenOf(i))})
+			return err
+		}},
+		{svms, func(tx *store.Tx, i int) error {
+			s := pinnedSVM(i, store.TenantID{})
+			s.Tenants, s.Path, s.Address = nil, host(i), fmt.Sprintf("10.9.%d.%d", i/250, i%250)
+			_, err := tx.PutSVM(s)
+			return err
+		}},
+		{vms, func(tx *store.Tx, i int) error {
+			for j := range ids[i] {
+				ids[i][j] = byte(rand.Uint32())
+			}
+			_, err := tx.PutVM(store.VM{BIOS: ids[i], Tenant: id(i%tenants + 1), Path: host(i)})
+			return err
+		}},
+	}
+	for _, step := range steps {
+		const chunk = 10_000
+		for from := 0; from < step.n; from += chunk {
+			err := table.Update(func(tx *store.Tx) error {
+				for i := from; i < min(from+chunk, step.n); i++ {
+					if err := step.put(tx, i); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	return table, ids
+}
+
+// warm asks for random VMs until the candidate sets of all of them stand: what
+// is measured is a gateway at work, not one that has just started.
+func warm(b *testing.B, table *store.Table, ids []store.BIOSID) *discovery.Selector {
+	b.Helper()
+	selector, err := discovery.New(discovery.Config{Table: table})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(selector.Close)
+	var answer discovery.Answer
+	for range 100 {
+		scans := selector.Stats().Scans
+		for range 20_000 {
+			q := discovery.Query{BIOS: ids[rand.IntN(len(ids))], Version: store.ProductVersion{Major: 12}, OS: store.OSServer}
+			selector.Decide(&q, &answer)
+			q.Kind = store.AgentLinux
+			selector.Decide(&q, &answer)
+		}
+		selector.Wait()
+		if selector.Stats().Scans == scans {
+			return selector
+		}
+	}
+	b.Fatal("the candidate sets do not stand after 100 rounds")
+	return nil
+}
+
+// A feed is a connection without a network: each Read brings the next request,
+// and answers are counted and dropped.
+type feed struct {
+	net.Conn
+	requests func() []byte // nil at the end
+	rest     []byte
+	answers  int
+}
+
+func (f *feed) Read(p []byte) (int, error) {
+	if len(f.rest) == 0 {
+		if f.rest = f.requests(); f.rest == nil {
+			return 0, io.EOF
+		}
+	}
+	n := copy(p, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
+}
+
+func (f *feed) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, []byte("HTTP/1.1 200 ")) {
+		f.answers++
+	}
+	return len(p), nil
+}
+
+func (f *feed) Close() error                     { return nil }
+func (f *feed) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (f *feed) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (f *feed) SetDeadline(time.Time) error      { return nil }
+func (f *feed) SetReadDeadline(time.Time) error  { return nil }
+func (f *feed) SetWriteDeadline(time.Time) error { return nil }
+
+// BenchmarkWhole is one question as an agent asks it, of a random VM: from the
+// request to the answer. way=handler begins where the server has parsed the
+// request; way=server has the server around it, fed from memory; answer=constant
+// is the server alone, with an answer of the same length, for comparison.
+func BenchmarkWhole(b *testing.B) {
+	table, ids := bigWorld(b)
+	const headers = " HTTP/1.1\r\nHost: 127.0.0.1:7270\r\nUser-Agent: agent/12.0\r\n"
+	selector := warm(b, table, ids)
+	for _, how := range []Auth{None, Token} {
+		a, err := New(Config{Selector: selector, Table: table, Auth: how})
+		if err != nil {
+			b.Fatal(err)
+		}
+		targets, requests := make([][]byte, len(ids)), make([][]byte, len(ids))
+		tokens := make([][]byte, len(ids))
+		for i := range ids {
+			targets[i] = []byte("/v1/agents/" + ids[i].String() + "/svm?version=12.0&os=server&kind=linux")
+			tokens[i] = []byte("Bearer " + tokenOf(i%10_000))
+			requests[i] = fmt.Appendf(nil, "GET %s%sAuthorization: %s\r\n\r\n", targets[i], headers, tokens[i])
+		}
+		b.Run(fmt.Sprintf("way=handler/answer=decided/auth=%v/vms=%d", how, len(ids)), func(b *testing.B) {
+			b.ReportAllocs()
+			ctx := new(fasthttp.RequestCtx)
+			for b.Loop() {
+				i := rand.IntN(len(ids))
+				ctx.Request.Header.SetRequestURIBytes(targets[i])
+				ctx.Request.Header.SetBytesKV(authorization, tokens[i])
+				a.Handler(ctx)
+				if ctx.Response.StatusCode() != 200 {
+					b.Fatal(ctx.Response.String())
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("way=server/answer=decided/auth=%v/vms=%d", how, len(ids)), func(b *testing.B) {
+			benchServer(b, fence.Wrap(a.Handler, func(*fasthttp.RequestCtx) bool { return false }), requests)
+		})
+		if how == None {
+			constant := call(a.Handler, "GET", string(targets[0]), "").Response.Body()
+			b.Run(fmt.Sprintf("way=server/answer=constant/auth=%v/vms=%d", how, len(ids)), func(b *testing.B) {
+				benchServer(b, func(ctx *fasthttp.RequestCtx) {
+					ctx.Response.Header.SetContentType("application/json")
+					ctx.Response.SetBody(constant)
+				}, requests)
+			})
+		}
+	}
+}
+
+func benchServer(b *testing.B, h fasthttp.RequestHandler, requests [][]byte) {
+	b.ReportAllocs()
+	s := fence.Server("agent", h, slog.New(slog.DiscardHandler))
+	left := b.N
+	f := &feed{requests: func() []byte {
+		if left--; left < 0 {
+			return nil
+		}
+		return requests[rand.IntN(len(requests))]
+	}}
+	b.ResetTimer()
+	if err := s.ServeConn(f); err != nil && err != io.EOF {
+		b.Fatal(err)
+	}
+	if f.answers != b.N {
+		b.Fatalf("%d answers to %d requests", f.answers, b.N)
+	}
+}
+
+// BenchmarkBatch is 1,000 questions of random VMs in one request, through the
+// handler; ns/line is what counts.
+func BenchmarkBatch(b *testing.B) {
+	table, ids := bigWorld(b)
+	a, err := New(Config{Selector: warm(b, table, ids)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const perBatch = 1000
+	bodies := make([][]byte, 64)
+	for i := range bodies {
+		for range perBatch {
+			bodies[i] = fmt.Appendf(bodies[i], `{"biosId":"%s","version":"12.0","os":"server"}`+"\n", ids[rand.IntN(len(ids))])
+		}
+	}
+	b.Run(fmt.Sprintf("lines=%d/vms=%d", perBatch, len(ids)), func(b *testing.B) {
+		b.ReportAllocs()
+		ctx := new(fasthttp.RequestCtx)
+		ctx.Request.Header.SetMethod("POST")
+		ctx.Request.SetRequestURI("/v1/agents/svm")
+		for i := 0; b.Loop(); i++ {
+			ctx.Request.SetBodyRaw(bodies[i%len(bodies)])
+			a.Handler(ctx)
+			if err := ctx.Response.BodyWriteTo(io.Discard); err != nil {
+				b.Fatal(err)
+			}
+			ctx.Response.Reset()
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/perBatch, "ns/line")
+	})
+}
