@@ -1,0 +1,56 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
+)
+
+// Config holds the settings of a gateway, checked and converted. [Table] says
+// what each means.
+type Config struct {
+	AgentAddr, AdminAddr, OpsAddr string
+
+	DataDir  string // ":memory:" keeps nothing
+	NodeName string
+	Sample   string // inventory to begin with; empty: none
+
+	Unregistered      discovery.Unregistered
+	DeadAddress       string
+	SVMTTL            time.Duration
+	OpenStackLocality store.PathLevel
+	Matrix            discovery.Matrix // nil: the default one
+
+	AgentAuth    string // "none", "token" or "mtls"
+	TokenOverlap time.Duration
+
+	TLSCert, TLSKey, TLSClientCA string
+	TLSTerminatedBy              []netip.Prefix
+	TrustedProxies               []netip.Prefix
+	Insecure                     []string // planes
+
+	MaxConnections      int // agent plane
+	AdminMaxConnections int
+	ImportLimit         int64
+
+	ShutdownDelay, ShutdownTimeout time.Duration
+
+	LogLevel  slog.Level
+	LogFormat string // "text" or "json"
+
+	// AdminPassword is that of the first account, if it is to be a given one.
+	AdminPassword string
+}
+
+// InMemory says that nothing is kept on disk.
+func (c *Config) InMemory() bool { return c.DataDir == MemoryOnly }
+
+// MemoryOnly is the value of data that keeps nothing.
+const MemoryOnly = ":memory:"
+
+// OpsTLS reports whether the operations plane speaks TLS: it does where it can
+// be reached from elsewhere and there is a certificate.
+func (c *Config) OpsTLS() bool { return c.TLSCert != "" && !Loopback(c.OpsAddr) }

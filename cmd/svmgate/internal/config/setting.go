@@ -1,0 +1,169 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// A Setting is one row of [Table].
+type Setting struct {
+	Name    string // as a flag without its hyphens, and as a key
+	Default string
+	Allowed string // what a value may be, for people
+	Help    string // what it does, one line
+
+	List    bool // a list: flags may be repeated, keys may hold a YAML list
+	Secret  bool // never printed
+	EnvOnly bool // no flag, which the process list would show, and no key
+	Reload  bool // a change in the file takes effect on SIGHUP
+
+	parse func(*Config, string) error
+}
+
+// Env returns the environment variable of s.
+func (s *Setting) Env() string {
+	return "SVMGATE_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+}
+
+// Table lists every setting, in the order in which they are shown. It is not
+// modified.
+var Table = []Setting{
+	{
+		Name: "agent-addr", Default: "127.0.0.1:7270", Allowed: wantAddress,
+		Help:  "where agents ask",
+		parse: address(func(c *Config) *string { return &c.AgentAddr }),
+	}, {
+		Name: "admin-addr", Default: "127.0.0.1:7271", Allowed: wantAddress,
+		Help:  "where administrators and their tools connect",
+		parse: address(func(c *Config) *string { return &c.AdminAddr }),
+	}, {
+		Name: "ops-addr", Default: "127.0.0.1:7272", Allowed: wantAddress,
+		Help:  "health, metrics and debug pages",
+		parse: address(func(c *Config) *string { return &c.OpsAddr }),
+	}, {
+		Name: "data", Default: "./svmgate-data", Allowed: "a directory, or :memory: to keep nothing",
+		Help:  "where everything is kept that lasts",
+		parse: text(func(c *Config) *string { return &c.DataDir }, false),
+	}, {
+		Name: "sample", Allowed: "an inventory file, or nothing",
+		Help:  "inventory to begin with when the table is empty",
+		parse: text(func(c *Config) *string { return &c.Sample }, true),
+	}, {
+		Name: "node-name", Allowed: "1 to 63 letters, digits, dots, hyphens or underscores; empty means the host name",
+		Help:  "name of this gateway",
+		parse: nodeName,
+	}, {
+		Name: "unregistered", Default: "deny", Allowed: "deny or serve",
+		Help:  "whether agents of VMs that nobody registered are answered",
+		parse: unregistered,
+	}, {
+		Name: "dead-address", Default: "192.0.2.1", Allowed: "an IP address",
+		Help:  "the address where no SVM is, told to agents of inactive tenants",
+		parse: ipAddress,
+	}, {
+		Name: "svm-ttl", Default: "15m", Allowed: wantDuration("10s", "168h"),
+		Help:  "an SVM that is silent for longer counts as down",
+		parse: duration(func(c *Config) *time.Duration { return &c.SVMTTL }, "10s", "168h"),
+	}, {
+		Name: "openstack-locality", Default: "host", Allowed: "host, cluster or zone",
+		Help:  "what local means on OpenStack: server group, project or availability zone",
+		parse: locality,
+	}, {
+		Name: "version-matrix", List: true, Allowed: "pairs AGENT=SVM such as 12.0=6.0; empty means the documented ones",
+		Help:  "which agent versions fit which SVM versions; equal ones always do",
+		parse: matrix,
+	}, {
+		Name: "agent-auth", Default: "none", Allowed: "none, token or mtls",
+		Help:  "how agents prove their tenant; must be chosen where agent-addr is not loopback",
+		parse: oneOf(func(c *Config) *string { return &c.AgentAuth }, "none", "token", "mtls"),
+	}, {
+		Name: "token-overlap", Default: "24h", Allowed: wantDuration("0s", "720h"),
+		Help:  "how long the previous token of a tenant remains valid",
+		parse: duration(func(c *Config) *time.Duration { return &c.TokenOverlap }, "0s", "720h"),
+	}, {
+		Name: "tls-cert", Allowed: "a PEM file, or nothing",
+		Help:  "certificate chain of this gateway, read again when the file changes",
+		parse: text(func(c *Config) *string { return &c.TLSCert }, true),
+	}, {
+		Name: "tls-key", Allowed: "a PEM file, or nothing",
+		Help:  "private key of tls-cert",
+		parse: text(func(c *Config) *string { return &c.TLSKey }, true),
+	}, {
+		Name: "tls-client-ca", Allowed: "a PEM file, or nothing",
+		Help:  "authorities that sign certificates of agents (agent-auth mtls) and administrators",
+		parse: text(func(c *Config) *string { return &c.TLSClientCA }, true),
+	}, {
+		Name: "tls-terminated-by", List: true, Allowed: wantPrefixes,
+		Help:  "proxies that ended TLS and may speak plain HTTP to us",
+		parse: prefixes(func(c *Config) *[]netip.Prefix { return &c.TLSTerminatedBy }),
+	}, {
+		Name: "trusted-proxy", List: true, Allowed: wantPrefixes,
+		Help:  "proxies whose X-Forwarded-For is believed",
+		parse: prefixes(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies }),
+	}, {
+		Name: "insecure", List: true, Allowed: "some of agent, admin, ops, cluster",
+		Help:  "planes that may be open to other hosts without protection",
+		parse: someOf(func(c *Config) *[]string { return &c.Insecure }, "agent", "admin", "ops", "cluster"),
+	}, {
+		Name: "ksc", Allowed: "none (virtual Administration Servers are recorded only)",
+		Help:  "Kaspersky Security Center servers",
+		parse: ksc,
+	}, {
+		Name: "max-connections", Default: "65536", Allowed: wantCount(1, 1<<20),
+		Help:  "connections of agents at once",
+		parse: count(func(c *Config) *int { return &c.MaxConnections }, 1, 1<<20),
+	}, {
+		Name: "admin-max-connections", Default: "256", Allowed: wantCount(1, 1<<16),
+		Help:  "connections to the management plane at once",
+		parse: count(func(c *Config) *int { return &c.AdminMaxConnections }, 1, 1<<16),
+	}, {
+		Name: "import-limit", Default: "1GiB", Allowed: "a size from 1KiB to 1TiB, such as 512MiB",
+		Help:  "the largest inventory that one import may send",
+		parse: importLimit,
+	}, {
+		Name: "shutdown-delay", Default: "0s", Allowed: wantDuration("0s", "1h"),
+		Help:  "time between failing /readyz and closing listeners",
+		parse: duration(func(c *Config) *time.Duration { return &c.ShutdownDelay }, "0s", "1h"),
+	}, {
+		Name: "shutdown-timeout", Default: "10s", Allowed: wantDuration("0s", "1h"),
+		Help:  "how long requests that run may go on after that",
+		parse: duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout }, "0s", "1h"),
+	}, {
+		Name: "log-level", Default: "info", Allowed: "debug, info, warn or error", Reload: true,
+		Help:  "the least level that is logged",
+		parse: logLevel,
+	}, {
+		Name: "log-format", Default: "text", Allowed: "text or json",
+		Help:  "how log lines look",
+		parse: oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json"),
+	}, {
+		Name: "admin-password", Allowed: "1 to 1024 bytes", Secret: true, EnvOnly: true,
+		Help:  "password of the first account; never changes one that exists",
+		parse: adminPassword,
+	},
+}
+
+// Lookup returns the setting called name.
+func Lookup(name string) (*Setting, bool) {
+	for i := range Table {
+		if Table[i].Name == name {
+			return &Table[i], true
+		}
+	}
+	return nil, false
+}
+
+// absent are settings whose names are taken for parts that this release does not
+// have. Using one is an error: a gateway that looks clustered and is not would
+// be found out too late.
+var absent = map[string]string{
+	"cluster-addr":      "it does not gossip with other gateways",
+	"cluster-join":      "it does not gossip with other gateways",
+	"cluster-key-file":  "it does not gossip with other gateways",
+	"cluster-label":     "it does not gossip with other gateways",
+	"cluster-bootstrap": "it does not gossip with other gateways",
+	"ksc-credentials":   "it does not call Kaspersky Security Center",
+	"dns-addr":          "it does not answer DNS",
+	"svm-probe":         "it does not probe SVMs",
+}
