@@ -174,6 +174,7 @@ func TestNothingIsAcceptedSilently(t *testing.T) {
 		{"alias", file(t, "data: &a x\nnode-name: *a\n"), `node-name: "…" (svmgate.yaml:2)`},
 		{"no such file", Input{File: "no/such.yaml"}, `config: "no/such.yaml": the file can not be read: no such file`},
 		{"secret in a file", file(t, "admin-password: hunter2\n"), `set the environment variable SVMGATE_ADMIN_PASSWORD`},
+		{"secret that is not allowed", Input{Env: []string{"SVMGATE_ADMIN_PASSWORD=hunter2" + strings.Repeat("x", 1024)}}, `admin-password: "(redacted)" (SVMGATE_ADMIN_PASSWORD): want 1 to 1024 bytes`},
 		{"key of a part that is not there", file(t, "cluster-addr: 0.0.0.0:7273\n"), `cluster-addr: "0.0.0.0:7273" (svmgate.yaml:1): this release does not have`},
 		{"flag of a part that is not there", Input{Flags: map[string]string{"dns-addr": ":53"}}, `dns-addr: ":53" (--dns-addr): this release does not have`},
 		{"variable of a part that is not there", Input{Env: []string{"SVMGATE_SVM_PROBE=tcp:1"}}, `svm-probe: "tcp:1" (SVMGATE_SVM_PROBE): this release does not have`},
