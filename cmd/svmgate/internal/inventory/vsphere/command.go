@@ -269,7 +269,7 @@ func report(cmd *cobra.Command, found *Found, items []inventory.Item) {
 			vms++
 		}
 	}
-	cmd.PrintErrf("%d tenants, %d SVMs, %d VMs; %d machines belong to no tenant and were left out\n", tenants, svms, vms, found.Unmapped)
+	cmd.PrintErrf("tenants: %d, SVMs: %d, VMs: %d, machines left out as they are no tenant's: %d\n", tenants, svms, vms, found.Unmapped)
 }
 
 // write replaces a file as a whole or not at all.

@@ -66,7 +66,7 @@ func TestCommand(t *testing.T) {
 			t.Errorf("the output lacks %s:\n%s", want, out)
 		}
 	}
-	if len(got) != 11 || !strings.Contains(complaints, "4 tenants, 3 SVMs, 4 VMs; 1 machines belong to no tenant") ||
+	if len(got) != 11 || !strings.Contains(complaints, "tenants: 4, SVMs: 3, VMs: 4, machines left out as they are no tenant's: 1") ||
 		!strings.Contains(complaints, "warning: /ams1/vm/Tenants/acme/clone1: shares its BIOS UUID") {
 		t.Errorf("%d records, and complaints:\n%s", len(got), complaints)
 	}
