@@ -1,0 +1,18 @@
+// Package bench measures a gateway, and what it is made of.
+//
+// [Run] is an open-loop load generator: requests are due at times that do not
+// depend on how the gateway fares, and a request's latency counts from the time
+// it was due. A generator that waits for an answer before it sends the next
+// request stops asking while the server stalls, and so hides the stall: for one
+// of 300 ms among fast answers such a closed loop reports a good 99th percentile,
+// while of those who would have asked, many waited ("coordinated omission").
+// TestStallShows holds both figures against each other.
+//
+// [World] makes tenants, SVMs and VMs of any number from a seed, for a table in
+// this process or as an inventory that a gateway imports.
+//
+// The Go benchmarks use random keys everywhere: one fixed key measures the
+// processor's cache. BenchmarkMemoryLoad runs beside them as the reference,
+// because what a lookup costs on a machine follows from what a load from its
+// memory costs. README.md has the commands, and figures with the machine.
+package bench

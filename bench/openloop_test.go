@@ -1,0 +1,225 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/svmgate/svmgate/store"
+)
+
+// serve answers h on loopback, and returns a Config that asks it.
+func serve(t *testing.T, h http.HandlerFunc) Config {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return Config{Target: s.URL, Agents: someAgents(100), Rate: 1000, Connections: 4}
+}
+
+func someAgents(n int) (ids []store.BIOSID) {
+	for i := range n {
+		ids = append(ids, World{Seed: 1}.BIOS(i))
+	}
+	return ids
+}
+
+// A server that stalls for 300 ms in a second keeps the requests of that time
+// waiting, 30 % of all: the 99th percentile says so. A closed loop, which
+// measures from when it got round to sending, sees one slow request for each
+// connection and calls the 99th percentile good.
+func TestStallShows(t *testing.T) {
+	const stall, connections, requests = 300 * time.Millisecond, 4, 1000
+	var asked atomic.Int64
+	var gate sync.RWMutex
+	cfg := serve(t, func(http.ResponseWriter, *http.Request) {
+		if n := asked.Add(1); n == requests/4 {
+			gate.Lock()
+			defer gate.Unlock()
+			time.Sleep(stall) // the stall itself
+			return
+		}
+		gate.RLock() // all wait who come meanwhile
+		defer gate.RUnlock()
+	})
+	cfg.Count, cfg.Connections = requests, connections
+	res, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Answered != requests || len(res.Errors) > 0 {
+		t.Fatalf("answered %d of %d, errors %v", res.Answered, requests, res.Errors)
+	}
+	if got := time.Duration(res.Latency.P99) * time.Microsecond; got < stall*2/3 {
+		t.Errorf("p99 of the latency = %v: a stall of %v is hidden", got, stall)
+	}
+	if res.Service.P99 >= res.Latency.P99/2 {
+		t.Errorf("p99 as a closed loop has it = %d µs, from the time due %d µs: want less than half", res.Service.P99, res.Latency.P99)
+	}
+	if got := time.Duration(res.Service.Max) * time.Microsecond; got < stall {
+		t.Errorf("the slowest request took %v, want %v", got, stall)
+	}
+}
+
+// The rate asked for is the rate that arrives, with equal and with exponential
+// times between requests, and agents are asked for at random.
+func TestRate(t *testing.T) {
+	for _, poisson := range []bool{false, true} {
+		var mu sync.Mutex
+		paths := map[string]int{}
+		cfg := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			paths[r.URL.Path]++
+			mu.Unlock()
+			if r.URL.RawQuery != "version=12.0" || r.Header.Get("Authorization") != "Bearer secret" {
+				t.Errorf("asked for %v with %v", r.URL, r.Header)
+			}
+		})
+		cfg.Poisson, cfg.Duration, cfg.Rate, cfg.Query, cfg.Token = poisson, time.Second/2, 2000, "version=12.0", "secret"
+		res, err := Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := res.Scheduled; n < 850 || n > 1150 || !poisson && n != 1000 {
+			t.Errorf("poisson=%v: %d requests in half a second, want 1000", poisson, n)
+		}
+		if res.Answered != res.Scheduled || len(res.Errors) > 0 || res.RateAchieved < 500 {
+			t.Errorf("poisson=%v: %+v", poisson, res)
+		}
+		if len(paths) < 90 {
+			t.Errorf("poisson=%v: %d agents of 100 asked", poisson, len(paths))
+		}
+		for path := range paths {
+			if !strings.HasPrefix(path, "/v1/agents/") || !strings.HasSuffix(path, "/svm") {
+				t.Errorf("asked for %s", path)
+			}
+		}
+	}
+}
+
+func TestErrorsByKind(t *testing.T) {
+	hang := make(chan struct{})
+	var n atomic.Int64
+	cfg := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		switch n.Add(1) % 4 {
+		case 0:
+			w.WriteHeader(http.StatusNotFound)
+		case 1:
+			panic(http.ErrAbortHandler)
+		case 2:
+			<-hang
+		}
+	})
+	defer close(hang)
+	cfg.Count, cfg.Timeout, cfg.Connections = 40, 50*time.Millisecond, 1
+	res, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Errors["status 404"] != 10 || res.Errors["timeout"] != 10 || res.Errors["connection closed"] != 10 || res.Answered != 20 {
+		t.Errorf("answered %d, errors %v; want 20 and 10 of each of status 404, timeout, connection closed", res.Answered, res.Errors)
+	}
+}
+
+// A target that nobody serves is an error of each request, not of the run.
+func TestNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	res, err := Run(t.Context(), Config{Target: "http://" + l.Addr().String(), Agents: someAgents(1), Rate: 1000, Count: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Errors["connection refused"] != 20 || res.Answered != 0 || res.Scheduled != 20 {
+		t.Errorf("%+v", res)
+	}
+}
+
+// A backlog that is full drops requests and says so; memory stays bounded.
+func TestBacklogIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	cfg := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	cfg.Count, cfg.Rate, cfg.Connections, cfg.Backlog = 500, 100_000, 1, 10
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	res, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropped := res.Errors["dropped: backlog full"]
+	if dropped < 400 || res.Answered+dropped != 500 {
+		t.Errorf("dropped %d, answered %d of 500", dropped, res.Answered)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var n atomic.Int64
+	cfg := serve(t, func(http.ResponseWriter, *http.Request) {
+		if n.Add(1) == 50 {
+			cancel()
+		}
+	})
+	cfg.Duration = time.Hour
+	res, err := Run(ctx, cfg)
+	if err != nil || res.Answered < 50 || res.Answered != res.Scheduled {
+		t.Errorf("Run = %+v, %v", res, err)
+	}
+}
+
+func TestRefusedConfig(t *testing.T) {
+	good := Config{Target: "http://127.0.0.1:1", Agents: someAgents(1), Rate: 1, Count: 1}
+	for want, change := range map[string]func(*Config){
+		"-allow-remote":    func(c *Config) { c.Target = "http://192.0.2.7:7270" },
+		"not on this":      func(c *Config) { c.Target = "http://gateway.example:7270" },
+		"must be a URL":    func(c *Config) { c.Target = "127.0.0.1:7270" },
+		"Agents":           func(c *Config) { c.Agents = nil },
+		"Rate":             func(c *Config) { c.Rate = 0 },
+		"Rate 2e":          func(c *Config) { c.Rate = 2e6 },
+		"a run ends":       func(c *Config) { c.Count = 0 },
+		"Duration must be": func(c *Config) { c.Duration = -1 },
+		"Connections":      func(c *Config) { c.Connections = MaxConnections + 1 },
+		"Timeout":          func(c *Config) { c.Timeout = time.Hour },
+		"Backlog":          func(c *Config) { c.Backlog = -1 },
+	} {
+		cfg := good
+		change(&cfg)
+		if _, err := Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Run = %v, want an error that says %q", err, want)
+		}
+	}
+	for _, target := range []string{"http://localhost:1", "http://[::1]:1", "http://127.9.9.9:1"} {
+		cfg := good
+		cfg.Target = target
+		if _, _, err := cfg.client(); err != nil {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+}
+
+// The result is JSON that says where and what was measured.
+func TestResultJSON(t *testing.T) {
+	cfg := serve(t, func(http.ResponseWriter, *http.Request) {})
+	cfg.Count, cfg.Seed = 10, 7
+	res, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"go":"go1.`, `"cpus":`, `"rate":1000`, `"arrivals":"constant"`, `"seed":7`, `"scheduled":10`,
+		`"answered":10`, `"errors":{}`, `"latencyMicroseconds":{"min":`, `"p99.9":`, `"rateAchieved":`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+}
