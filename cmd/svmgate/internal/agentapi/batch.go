@@ -190,11 +190,9 @@ func (p *plane) appendAnswer(dst []byte, s *scratch, line []byte) []byte {
 	if s.answer.Result == discovery.NotRegistered {
 		return append(dst, errorNotRegistered...)
 	}
-	dst = append(dst, '"')
-	brace := len(dst)
-	dst = s.answer.AppendJSON(dst)
-	dst[brace] = ',' // where the answer's object began: it goes on ours
-	return append(dst, '\n')
+	dst = append(dst, `",`...)
+	dst = s.answer.AppendFields(dst)
+	return append(dst, "}\n"...)
 }
 
 var tooLong = &refusal{400, "line_too_long", "a line is at most " + strconv.Itoa(MaxLineBytes) + " bytes"}

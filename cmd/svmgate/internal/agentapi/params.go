@@ -81,36 +81,66 @@ func (s *scratch) readQuestion(id, query []byte) *refusal {
 	if !ok || !s.setBIOS(text) {
 		return badBIOS(id)
 	}
-	for len(query) > 0 {
-		var pair []byte
-		if i := bytes.IndexByte(query, '&'); i >= 0 {
-			pair, query = query[:i], query[i+1:]
-		} else {
-			pair, query = query, nil
-		}
-		if len(pair) == 0 {
-			continue
-		}
-		if bad := s.readPair(pair); bad != nil {
-			return bad
-		}
+	if bad := s.readQuery(query); bad != nil {
+		return bad
 	}
 	s.finish()
 	return nil
 }
 
-// readPair reads one name=value of a query string.
-func (s *scratch) readPair(pair []byte) *refusal {
-	i := bytes.IndexByte(pair, '=')
-	rawName, rawValue := pair, []byte(nil)
-	if i >= 0 {
-		rawName, rawValue = pair[:i], pair[i+1:]
+// Classes of bytes of a query string.
+const (
+	plain   = iota
+	equals  // ends a name
+	special // is decoded, or refused
+	and     // ends a parameter
+)
+
+var classes = [256]uint8{'=': equals, '%': special, '+': special, ';': special, '&': and}
+
+// readQuery reads all parameters of a query string, in one pass over its bytes.
+func (s *scratch) readQuery(query []byte) *refusal {
+	start, name, odd := 0, -1, false // of one parameter: its start, the end of its name, whether a byte is special
+	for i := 0; i <= len(query); i++ {
+		if i < len(query) {
+			switch classes[query[i]] {
+			case plain:
+				continue
+			case equals:
+				if name < 0 {
+					name = i
+				}
+				continue
+			case special:
+				odd = true
+				continue
+			}
+		}
+		if i > start {
+			rawName, rawValue := query[start:i], query[i:i]
+			if name >= 0 {
+				rawName, rawValue = query[start:name], query[name+1:i]
+			}
+			if bad := s.readPair(rawName, rawValue, odd); bad != nil {
+				return bad
+			}
+		}
+		start, name, odd = i+1, -1, false
 	}
-	name, ok := s.unescape(rawName, true)
-	value, ok2 := s.unescape(rawValue, true)
-	if !ok || !ok2 || bytes.IndexByte(pair, ';') >= 0 {
-		return &refusal{400, "invalid_parameter", quote(pair) +
-			": want name=value, percent-encoded, with & between parameters"}
+	return nil
+}
+
+// readPair reads one parameter, which is encoded if odd.
+func (s *scratch) readPair(name, value []byte, odd bool) *refusal {
+	if odd {
+		rawName, rawValue := name, value
+		var ok, ok2 bool
+		name, ok = s.unescape(rawName, true)
+		value, ok2 = s.unescape(rawValue, true)
+		if !ok || !ok2 || bytes.IndexByte(rawName, ';') >= 0 || bytes.IndexByte(rawValue, ';') >= 0 {
+			return &refusal{400, "invalid_parameter", quote(rawName) + " with value " + quote(rawValue) +
+				": want name=value, percent-encoded, with & between parameters"}
+		}
 	}
 	p, bad := s.admit(name)
 	if bad == nil && p == paramBIOSID {

@@ -1,6 +1,8 @@
 package agentapi
 
 import (
+	"bytes"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -8,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
 )
 
 // sameQuery compares queries; no failed SVMs is no failed SVMs.
@@ -138,4 +141,29 @@ func FuzzURI(f *testing.F) {
 			t.Errorf("%q asks for %q", uri, id)
 		}
 	})
+}
+
+// BenchmarkParse reads the BIOS ID and the query of a question, of random VMs.
+func BenchmarkParse(b *testing.B) {
+	for _, bm := range []struct{ name, form string }{
+		{"none", "BIOS?"},
+		{"usual", "BIOS?version=12.0.0.455&os=server&kind=linux&current=SVM"},
+		{"all", "%7BBIOS%7D?version=12.0&os=server&kind=linux&current=SVM&failed=SVM,SVM&limit=3&tag=a%20b&protection=on&algorithm=extended&path=zone"},
+	} {
+		ids, queries := make([][]byte, 1<<12), make([][]byte, 1<<12)
+		for i := range ids {
+			some := func() string { return store.BIOSID(id(rand.IntN(1 << 24))).String() }
+			text := strings.NewReplacer("BIOS", some(), "SVM", some()).Replace(bm.form)
+			ids[i], queries[i], _ = bytes.Cut([]byte(text), question)
+		}
+		b.Run("what=uri/query="+bm.name, func(b *testing.B) {
+			b.ReportAllocs()
+			s := new(scratch)
+			for i := 0; b.Loop(); i++ {
+				if bad := s.readQuestion(ids[i%len(ids)], queries[i%len(ids)]); bad != nil {
+					b.Fatal(bad.detail)
+				}
+			}
+		})
+	}
 }
