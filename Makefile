@@ -67,7 +67,7 @@ oracle: ## 1,000,000 random cases: the fast decision against the slow, obvious o
 	$(GO) test ./discovery -run TestOracle -oracle.cases 1000000 -timeout 30m
 
 vsphere-big: ## read 64 hosts and 2,000 VMs from a simulated vCenter
-	$(GO) test ./cmd/svmgate/internal/inventory -run TestVSphereLarge -vsphere.large -timeout 10m
+	$(GO) test ./cmd/svmgate/internal/inventory/vsphere -run TestVSphereLarge -vsphere.large -timeout 10m
 
 tools: $(LINT) ## build the tools that tools/go.mod pins
 

@@ -235,6 +235,7 @@ var (
 	notInSlug     = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	targetPattern = regexp.MustCompile(`(?m)^([a-z][a-z-]*):([^=].*)?$`)
 	namedTest     = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark|Example)[A-Z]\w*`)
+	settingName   = regexp.MustCompile(`\bName: "([a-z-]+)"`)
 	namedTarget   = regexp.MustCompile("(?:^|`)make ([a-z][a-z-]*)")
 )
 
@@ -345,6 +346,19 @@ func namedTests(r repo) (problems []string) {
 			if !exists[test] {
 				problems = append(problems, fmt.Sprintf("%s names %s, which is nowhere", name, test))
 			}
+		}
+	}
+	return problems
+}
+
+// settings checks that the manual names every row of the table of settings: as
+// a flag or, if it has none, as an environment variable.
+func settings(r repo) (problems []string) {
+	const table, manual = "cmd/svmgate/internal/config/setting.go", "docs/operations.md"
+	for _, match := range settingName.FindAllStringSubmatch(r.text[table], -1) {
+		flag, variable := "--"+match[1], "SVMGATE_"+strings.ToUpper(strings.ReplaceAll(match[1], "-", "_"))
+		if !strings.Contains(r.text[manual], flag) && !strings.Contains(r.text[manual], variable) {
+			problems = append(problems, fmt.Sprintf("%s does not name %s", manual, flag))
 		}
 	}
 	return problems

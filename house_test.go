@@ -174,6 +174,15 @@ var rules = []struct {
 		says: "store/a.go names FuzzMergeLaws",
 	},
 	{
+		name:  "every setting is in the manual",
+		check: settings,
+		broken: map[string]string{
+			"cmd/svmgate/internal/config/setting.go": "package config\n\nvar Table = []Setting{{Name: \"colour\"}}",
+			"docs/operations.md":                     "`--size`",
+		},
+		says: "docs/operations.md does not name --colour",
+	},
+	{
 		name:  "code in a page is code that the compiler sees",
 		check: pageCode,
 		broken: map[string]string{
