@@ -59,8 +59,12 @@ func (t *Table) applyLocked(b Batch) (*News, error) {
 	if err := t.checkBounds(staged); err != nil {
 		return nil, err
 	}
-	if err := t.journal.Append(staged.lasting()); err != nil {
-		return nil, err
+	// What need not last must not fail for want of a journal: an SVM's reports
+	// keep it up while the disk is full.
+	if lasting := staged.lasting(); len(lasting) > 0 {
+		if err := t.journal.Append(lasting); err != nil {
+			return nil, err
+		}
 	}
 	news, err := t.commit(staged, b.From)
 	if err != nil {
@@ -70,34 +74,6 @@ func (t *Table) applyLocked(b Batch) (*News, error) {
 		fn(news)
 	}
 	return news, nil
-}
-
-// stage holds records that won but are not committed, in order of arrival.
-type stage struct {
-	rows  map[Key]Record
-	order []Key
-}
-
-func newStage(n int) *stage { return &stage{rows: make(map[Key]Record, n)} }
-
-func (s *stage) put(r Record) {
-	if _, ok := s.rows[r.Key]; !ok {
-		s.order = append(s.order, r.Key)
-	}
-	s.rows[r.Key] = r
-}
-
-// records returns the staged records; lasting those that belong in the journal.
-func (s *stage) records() []Record {
-	out := make([]Record, len(s.order))
-	for i, key := range s.order {
-		out[i] = s.rows[key]
-	}
-	return out
-}
-
-func (s *stage) lasting() []Record {
-	return slices.DeleteFunc(s.records(), func(r Record) bool { return r.Key.Kind == KindSVMLoad })
 }
 
 // current returns the record of a key as it is now, staged changes included.
@@ -124,21 +100,24 @@ func (t *Table) current(s *stage, key Key) Record {
 func (t *Table) checkBounds(s *stage) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tenants, svms := len(t.tenantIndex), len(t.svmIndex)
+	tenants, svms := map[TenantID]bool{}, map[SVMID]bool{} // that have no index yet
 	for _, key := range s.order {
 		switch key.Kind {
 		case KindTenant, KindActivation:
 			if _, ok := t.tenantIndex[key.ID]; !ok {
-				tenants++
+				tenants[key.ID] = true
 			}
 		case KindVM:
 			row, err := decodeVM(s.rows[key].Value)
 			if _, ok := t.tenantIndex[row.Tenant]; err == nil && !ok {
-				tenants++ // at most: several VMs may name the same unknown tenant
+				tenants[row.Tenant] = true
 			}
 		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
 			if _, ok := t.svmIndex[key.ID]; !ok {
-				svms++
+				svms[key.ID] = true
+			}
+			if err := t.internFacts(s.rows[key]); err != nil {
+				return err
 			}
 		case KindPlacement:
 			if err := t.internPlacement(s.rows[key]); err != nil {
@@ -146,12 +125,24 @@ func (t *Table) checkBounds(s *stage) error {
 			}
 		}
 	}
-	if tenants > MaxTenants {
-		return fmt.Errorf("%w: %d tenants since this gateway started", ErrFull, MaxTenants)
+	if len(t.tenantIndex)+len(tenants) > MaxTenants {
+		return fmt.Errorf("%w: %d tenants, deleted ones included", ErrFull, MaxTenants)
 	}
-	if svms > MaxSVMs {
-		return fmt.Errorf("%w: %d SVMs since this gateway started; a restart frees those forgotten", ErrFull, MaxSVMs)
+	if len(t.svmIndex)+len(svms) > MaxSVMs {
+		return fmt.Errorf("%w: %d SVMs, forgotten ones included", ErrFull, MaxSVMs)
 	}
+	return nil
+}
+
+func (t *Table) internFacts(r Record) error {
+	f, err := decodeFacts(r.Value)
+	if r.Key.Kind != KindSVMFacts || err != nil {
+		return nil
+	}
+	if err := t.symbols.room(f.Path); err != nil {
+		return err
+	}
+	t.symbols.path(f.Path)
 	return nil
 }
 
@@ -173,20 +164,26 @@ func (t *Table) internPlacement(r Record) error {
 func (t *Table) commit(s *stage, from string) (*News, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var tenants, svms, vms []([16]byte)
+	var tenants, svms idSet
+	var vms [][16]byte
 	touchedAccounts, touchedTokens := false, false
 	for _, key := range s.order {
 		switch key.Kind {
-		case KindVM, KindPlacement:
-			if err := t.internPlacement(s.rows[key]); key.Kind == KindPlacement && err != nil {
-				return nil, err
-			}
+		case KindVM:
 			vms = append(vms, key.ID)
 			continue
+		case KindPlacement:
+			if err := t.internPlacement(s.rows[key]); err != nil {
+				return nil, err
+			}
+			if _, ok := s.rows[Key{KindVM, key.ID}]; !ok {
+				vms = append(vms, key.ID)
+			}
+			continue
 		case KindTenant, KindActivation:
-			tenants = append(tenants, key.ID)
+			tenants.add(key.ID)
 		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
-			svms = append(svms, key.ID)
+			svms.add(key.ID)
 		case KindAccount:
 			touchedAccounts = true
 		case KindToken:
@@ -197,11 +194,11 @@ func (t *Table) commit(s *stage, from string) (*News, error) {
 	for _, id := range vms { // VMs may refer to tenants that nobody has told of
 		if row, err := decodeVM(s.rows[Key{KindVM, id}].Value); err == nil {
 			if _, ok := t.tenantIndex[row.Tenant]; !ok {
-				tenants = append(tenants, row.Tenant)
+				tenants.add(row.Tenant)
 			}
 		}
 	}
-	t.publish(tenants, svms, s)
+	t.publish(tenants.list, svms.list, s)
 	if touchedAccounts {
 		t.rebuildAccounts(s)
 	}
@@ -257,12 +254,15 @@ func (t *Table) publishSVMs(next *View, change *ViewChange, svms [][16]byte, s *
 		}
 		load := &t.loads[i]
 		if r, ok := s.rows[Key{KindSVMLoad, id}]; ok {
-			if row, err := decodeLoad(r.Value); err == nil {
-				load.reported.Store(int32(row.Connected))
-				load.picks.Store(0)
-				load.heard.Store(int64(now))
-				load.at.Store(row.Reported.UnixMilli())
+			heard := int64(now)
+			row, err := decodeLoad(r.Value)
+			if err != nil { // forgotten: should it come back, it has yet to report
+				heard = 0
 			}
+			load.reported.Store(int32(row.Connected))
+			load.picks.Store(0)
+			load.heard.Store(heard)
+			load.at.Store(unixMilli(row.Reported))
 		}
 		_, config := s.rows[Key{KindSVMConfig, id}]
 		_, facts := s.rows[Key{KindSVMFacts, id}]
@@ -336,8 +336,9 @@ func (t *Table) commitVM(id [16]byte, s *stage) error {
 	}
 	t.vms.setEntry(slot, &entry)
 	row, err := decodeVM(entry.registration.Value)
-	if err != nil { // not registered
+	if err != nil { // not registered: should it be again, it starts with nothing
 		t.vms.setFacts(slot, factsClaimed)
+		slot.assigned.Store(0)
 		return nil
 	}
 	var place placementRow

@@ -33,6 +33,9 @@ func (c *clock) next() Version {
 // only: a clock never follows one that is too far ahead.
 func (c *clock) observe(v Version) { c.last = max(c.last, v.Clock) }
 
+// admissible reports whether v is not from the future. What this node has
+// written or admitted before is not, even if its physical clock has since been
+// set back: otherwise its own writes would be refused until time catches up.
 func (c *clock) admissible(v Version) bool {
-	return v.Clock <= c.physical()+uint64(MaxSkew.Milliseconds())<<16
+	return v.Clock <= max(c.last, c.physical()+uint64(MaxSkew.Milliseconds())<<16)
 }

@@ -11,7 +11,13 @@ import (
 // other.
 const valueFormat = 1
 
-var errCorrupt = errors.New("store: record value is damaged")
+var (
+	errCorrupt    = errors.New("store: record value is damaged")
+	errZeroID     = errors.New("store: record of the zero id, which identifies nothing")
+	errAhead      = errors.New("store: record value names a version newer than the record's own")
+	errOtherKey   = errors.New("store: record value does not belong to its key")
+	errNoDeletion = errors.New("store: an activation is never deleted, only turned off")
+)
 
 type encoder []byte
 
@@ -117,7 +123,7 @@ func (d *decoder) sum() (s [32]byte)   { copy(s[:], d.take(32)); return s }
 func (d *decoder) bool() bool          { b := d.take(1); return len(b) == 1 && b[0] == 1 }
 func (d *decoder) version() Version    { return Version{Clock: d.uint(), Node: d.uint()} }
 func (d *decoder) strs() []string      { return decodeList(d, d.str) }
-func (d *decoder) intBounded() int     { return int(int32(d.int())) }
+func (d *decoder) amount() int         { return int(min(max(d.int(), 0), maxCapacity)) }
 func (d *decoder) svmIDs() []SVMID     { return decodeList(d, func() SVMID { return d.id() }) }
 func (d *decoder) tenants() []TenantID { return decodeList(d, func() TenantID { return d.id() }) }
 
@@ -126,8 +132,14 @@ func (d *decoder) time() Time {
 	if ms == 0 {
 		return Time{}
 	}
-	return milliTime(ms)
+	return milliTime(min(max(ms, minMillis), maxMillis))
 }
+
+// Times are kept within what RFC 3339 can write, in milliseconds since 1970.
+const (
+	minMillis = -62_135_596_800_000 // 0001-01-01T00:00:00Z
+	maxMillis = 253_402_300_799_999 // 9999-12-31T23:59:59.999Z
+)
 
 // decodeEnum reads an enumeration with n words; a word of a newer release is
 // taken as the zero value, the careful choice in every enumeration here.
@@ -147,6 +159,10 @@ func decodeList[T any](d *decoder, one func() T) []T {
 	}
 	var list []T
 	for range n {
+		if len(d.b) == 0 { // a list is all there or damaged
+			d.fail()
+			return nil
+		}
 		list = append(list, one())
 	}
 	return list

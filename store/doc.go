@@ -48,6 +48,6 @@
 // # Bounds
 //
 // A table holds at most [MaxTenants] tenants, [MaxSVMs] SVMs, [MaxPaths]
-// distinct placements and [MaxVersions] distinct agent versions. Reaching a
-// bound is an error that names it.
+// distinct placements, as many distinct names of path levels, and [MaxVersions]
+// distinct agent versions. Reaching a bound is an error that names it.
 package store

@@ -16,12 +16,13 @@ func compareID(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
 // should two writers break that promise, the greater bytes win, and tables
 // still agree.
 func merge(have, got Record) (Record, bool) {
+	if got.Key.Kind == KindActivation {
+		return mergeActivation(have, got)
+	}
 	if have.Version.IsZero() {
 		return got, true
 	}
 	switch got.Key.Kind {
-	case KindActivation:
-		return mergeActivation(have, got)
 	case KindVM:
 		return got, compareRegistrations(got, have) > 0
 	default:
@@ -36,15 +37,16 @@ func compareRecords(a, b Record) int {
 
 // mergeActivation keeps the maximum of either register. A deactivation raises
 // Off beyond any On that did not know of it: so a deactivation on one side of a
-// partition survives an activation on the other.
+// partition survives an activation on the other. The result is encoded anew even
+// if there is nothing to merge with: equal flags are equal bytes.
 func mergeActivation(have, got Record) (Record, bool) {
-	h, herr := decodeActivation(have.Value)
-	g, gerr := decodeActivation(got.Value)
-	if herr != nil || gerr != nil { // damaged values are refused before they get here
-		return got, compareRecords(got, have) > 0
+	h, _ := decodeActivation(have.Value) // zero if there is none
+	g, err := decodeActivation(got.Value)
+	if err != nil { // refused before it gets here
+		return have, false
 	}
 	m := activationRow{Off: maxVersion(h.Off, g.Off), On: maxVersion(h.On, g.On), Ever: h.Ever || g.Ever}
-	out := Record{Key: have.Key, Version: maxVersion(have.Version, got.Version), Value: m.encode()}
+	out := Record{Key: got.Key, Version: maxVersion(have.Version, got.Version), Value: m.encode()}
 	return out, out.Version != have.Version || !bytes.Equal(out.Value, have.Value)
 }
 

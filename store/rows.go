@@ -102,7 +102,7 @@ func decodeSVMConfig(value []byte) (r svmConfigRow, err error) {
 	d := newDecoder(value)
 	r = svmConfigRow{SVMConfig: SVMConfig{
 		Name: d.str(), Address: d.str(), Tags: d.strs(), Tenants: d.tenants(),
-		Capacity: d.intBounded(), HardCap: d.intBounded(), Pinned: d.bool(),
+		Capacity: d.amount(), HardCap: d.amount(), Pinned: d.bool(),
 	}, Wanted: decodeEnum[SVMState](d, svmStates)}
 	return r, d.err
 }
@@ -154,7 +154,7 @@ func (r loadRow) encode() []byte {
 
 func decodeLoad(value []byte) (r loadRow, err error) {
 	d := newDecoder(value)
-	r = loadRow{Connected: d.intBounded(), Reported: d.time()}
+	r = loadRow{Connected: d.amount(), Reported: d.time()}
 	return r, d.err
 }
 
@@ -258,17 +258,29 @@ func (d *decoder) path() Path { return Path{Host: d.str(), Cluster: d.str(), Zon
 
 func milliTime(ms int64) Time { return Time{time.UnixMilli(ms).UTC()} }
 
-// check reports whether the value of a live record of a known kind can be read.
+// check reports whether the value of a live record of a known kind can be read,
+// and whether it fits key and version. The versions within a value are not newer
+// than the record's own: [MaxSkew] thereby holds for them too, and none can make
+// an activation or a registration immortal.
 func (r Record) check() error {
+	if r.Key.ID == ([16]byte{}) && (r.Key.Kind <= KindPlacement || r.Key.Kind == KindToken) {
+		return errZeroID
+	}
 	if r.Deleted() {
+		if r.Key.Kind == KindActivation {
+			return errNoDeletion
+		}
 		return nil
 	}
 	var err error
+	var newest Version
 	switch r.Key.Kind {
 	case KindTenant:
 		_, err = decodeTenant(r.Value)
 	case KindActivation:
-		_, err = decodeActivation(r.Value)
+		var row activationRow
+		row, err = decodeActivation(r.Value)
+		newest = maxVersion(row.Off, row.On)
 	case KindSVMConfig:
 		_, err = decodeSVMConfig(r.Value)
 	case KindSVMFacts:
@@ -276,13 +288,21 @@ func (r Record) check() error {
 	case KindSVMLoad:
 		_, err = decodeLoad(r.Value)
 	case KindVM:
-		_, err = decodeVM(r.Value)
+		var row vmRow
+		row, err = decodeVM(r.Value)
+		newest = maxVersion(row.Seen, row.Since)
 	case KindPlacement:
 		_, err = decodePlacement(r.Value)
 	case KindAccount:
-		_, err = decodeAccount(r.Value)
+		var a Account
+		if a, err = decodeAccount(r.Value); err == nil && accountKey(a.Name) != r.Key {
+			err = errOtherKey
+		}
 	case KindToken:
 		_, err = decodeToken(r.Key.ID, r.Value)
+	}
+	if err == nil && newest.Compare(r.Version) > 0 {
+		err = errAhead
 	}
 	return err
 }

@@ -8,6 +8,8 @@ const (
 	MaxPaths    = 1<<22 - 1 // distinct placements of VMs
 	MaxVersions = 1<<14 - 1 // distinct agent versions
 	MaxSVMs     = 1 << 16   // ever seen since the table was opened
+
+	maxNames = 1<<22 - 1 // distinct names of path levels, of VMs and SVMs
 )
 
 // A Symbol stands for a string: equal symbols of one table are equal strings.
@@ -26,8 +28,7 @@ func (p PathSymbols) At(level PathLevel) Symbol {
 }
 
 // symbols interns what VMs and SVMs have in common. Symbols are never freed: a
-// provider has some thousands of hosts, and their names come from administrators
-// only. Methods need the writer's lock; the slices are append-only, so that a
+// provider has some thousands of hosts. Methods need the writer's lock; the slices are append-only, so that a
 // view may keep a shorter one.
 type symbols struct {
 	byName    map[string]Symbol
@@ -35,6 +36,7 @@ type symbols struct {
 	byVersion map[ProductVersion]uint32
 	paths     []PathSymbols
 	versions  []ProductVersion
+	most      int // names
 }
 
 func newSymbols() *symbols {
@@ -44,6 +46,7 @@ func newSymbols() *symbols {
 		byVersion: map[ProductVersion]uint32{{}: 0},
 		paths:     make([]PathSymbols, 1),
 		versions:  make([]ProductVersion, 1),
+		most:      maxNames,
 	}
 }
 
@@ -56,12 +59,28 @@ func (s *symbols) name(text string) Symbol {
 	return sym
 }
 
+// room fails if the names of p may be too many.
+func (s *symbols) room(p Path) error {
+	if len(s.byName)+len(PathSymbols{}) <= s.most {
+		return nil
+	}
+	for _, name := range []string{p.Host, p.Cluster, p.Zone} {
+		if _, ok := s.byName[name]; !ok {
+			return fmt.Errorf("%w: %d distinct names of path levels", ErrFull, s.most)
+		}
+	}
+	return nil
+}
+
 func (s *symbols) path(p Path) PathSymbols {
 	return PathSymbols{s.name(p.Host), s.name(p.Cluster), s.name(p.Zone)}
 }
 
 // pathIndex returns the number of a placement; 0 is the empty one.
 func (s *symbols) pathIndex(p Path) (uint32, error) {
+	if err := s.room(p); err != nil {
+		return 0, err
+	}
 	syms := s.path(p)
 	i, ok := s.byPath[syms]
 	if !ok {

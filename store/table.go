@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -127,12 +128,12 @@ func (t *Table) replay() error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	const batch = 1 << 14
-	staged := newStage(batch)
+	staged := newStage(0)
 	flush := func() error {
 		if _, err := t.commit(staged, ""); err != nil {
 			return err
 		}
-		staged = newStage(batch)
+		staged = newStage(len(staged.order))
 		return nil
 	}
 	err := t.journal.Replay(func(r Record) error {
@@ -141,6 +142,8 @@ func (t *Table) replay() error {
 			return fmt.Errorf("record %s: %w", r.Key, err)
 		}
 		if winner, changed := merge(t.current(staged, r.Key), r); changed {
+			// A frame of the journal is not to stay in memory for one record of it.
+			winner.Value = bytes.Clone(winner.Value)
 			staged.put(winner)
 		}
 		if len(staged.order) >= batch {
@@ -158,12 +161,12 @@ func (t *Table) replay() error {
 	return nil
 }
 
-// heardAll counts every SVM as heard just now: reports are not journalled, and
-// nobody shall be unprotected because this process was restarted.
+// heardAll counts every SVM that ever reported as heard just now: reports are not
+// journalled, and nobody shall be unprotected because this process was restarted.
 func (t *Table) heardAll() {
 	now := time.Since(t.start)
 	for _, e := range t.view.Load().svms {
-		if e != nil {
+		if e != nil && !t.rows[Key{KindSVMFacts, e.ID}].Deleted() {
 			t.loads[e.Index].heard.Store(int64(now))
 			t.loads[e.Index].settle(e, now, t.ttl)
 		}

@@ -136,8 +136,11 @@ func (tx *Tx) DeleteTenant(id TenantID) (bool, error) {
 			return false, err
 		}
 	}
-	// Should a tenant with this id ever be made again, it starts inactive.
-	tx.setActive(id, false)
+	// Should a tenant with this id ever be made again, it starts inactive, even if
+	// a gateway that had not heard of this activates it meanwhile.
+	row, _ := decodeActivation(tx.current(KindActivation, id).Value)
+	row.Off = tx.table.clock.next()
+	tx.put(KindActivation, id, row.encode())
 	tx.put(KindToken, id, nil)
 	tx.names[tenant.Name] = TenantID{}
 	return tx.put(KindTenant, id, nil), nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 	"time"
@@ -14,15 +15,21 @@ const (
 	maxText     = 64 << 10  // bytes of a description or of user data
 	maxTag      = 128       // bytes of a tag
 	maxList     = 1024      // elements of a list
+	maxHash     = 1024      // bytes of an encoded password hash
 	maxCapacity = 1_000_000 // agents of one SVM
 )
 
 func (r *tenantRow) validate() error {
-	switch {
-	case r.Name == "":
+	if r.Name == "" {
 		return fieldError("name", "", "must not be empty")
-	case r.Type > Simple:
-		return fieldError("type", r.Type.String(), "must be complete or simple")
+	}
+	if err := cmp.Or(
+		checkWord("type", r.Type, tenantTypes),
+		checkWord("discovery.algorithm", r.Discovery.Algorithm, algorithms),
+		checkWord("discovery.path", r.Discovery.Path, pathLevels),
+		checkWord("discovery.load", r.Discovery.Load, loads),
+	); err != nil {
+		return err
 	}
 	for _, f := range []struct {
 		name, value string
@@ -72,10 +79,11 @@ func (r *svmConfigRow) validate() error {
 	if err := checkCount("tenants", len(r.Tenants)); err != nil {
 		return err
 	}
-	if err := checkRange("capacity", r.Capacity); err != nil {
-		return err
-	}
-	return checkRange("hardCap", r.HardCap)
+	return cmp.Or(
+		checkRange("capacity", r.Capacity),
+		checkRange("hardCap", r.HardCap),
+		checkWord("state", r.Wanted, svmStates),
+	)
 }
 
 func validateFacts(f *SVMFacts) error {
@@ -86,11 +94,17 @@ func validateFacts(f *SVMFacts) error {
 		return err
 	}
 	for _, k := range f.Kinds {
-		if k == AgentUnknown {
-			return fieldError("kinds", "", "must be linux or windows")
+		if k != AgentLinux && k != AgentWindows {
+			return fieldError("kinds", k.String(), "must be linux or windows")
 		}
 	}
-	return checkPath(f.Path)
+	return cmp.Or(
+		checkWord("platform", f.Platform, platforms),
+		checkWord("license.state", f.License.State, licenseStates),
+		checkWord("license.key", f.License.Key, keyTypes),
+		checkWord("license.edition", f.License.Edition, editions),
+		checkPath(f.Path),
+	)
 }
 
 func validateVM(vm *VM) error {
@@ -106,7 +120,7 @@ func validateVM(vm *VM) error {
 	if err := checkText("version", vm.Version, maxName); err != nil {
 		return err
 	}
-	return checkPath(vm.Path)
+	return cmp.Or(checkWord("os", vm.OS, guestOSes), checkWord("kind", vm.Kind, agentKinds), checkPath(vm.Path))
 }
 
 func validateAccount(a *Account) error {
@@ -115,6 +129,12 @@ func validateAccount(a *Account) error {
 	}
 	if a.Hash == "" {
 		return fieldError("password", "", "must not be empty")
+	}
+	if len(a.Hash) > maxHash { // which errors do not show
+		return fieldError("password", "", "has a hash of %d bytes; at most %d are allowed", len(a.Hash), maxHash)
+	}
+	if err := checkWord("role", a.Role, roles); err != nil {
+		return err
 	}
 	if err := checkCount("svms", len(a.SVMs)); err != nil {
 		return err
@@ -154,6 +174,14 @@ func checkCount(field string, n int) error {
 func checkRange(field string, n int) error {
 	if n < 0 || n > maxCapacity {
 		return fieldError(field, itoa(n), "must be 0 to %d", maxCapacity)
+	}
+	return nil
+}
+
+// checkWord refuses a value of an enumeration that has no word.
+func checkWord[T ~uint8](field string, v T, names []string) error {
+	if int(v) >= len(names) {
+		return fieldError(field, itoa(int(v)), "must be one of %s", strings.Join(quoted(names), ", "))
 	}
 	return nil
 }

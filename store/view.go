@@ -131,11 +131,11 @@ func (s Slot) Assigned() int { return int(s.slot.assigned.Load()) - 1 }
 func (s Slot) Assign(svm int) int { return int(s.slot.assigned.Swap(uint32(svm+1))) - 1 }
 
 // settle works out an SVM's state at a moment: what was written holds for pinned
-// SVMs; the others are down when silent for longer than ttl. It reports whether
-// the state changed.
+// SVMs, and draining for all; the others are down when silent for longer than
+// ttl. It reports whether the state changed.
 func (l *SVMLoad) settle(e *SVMEntry, now, ttl time.Duration) bool {
 	state := e.wanted
-	if !e.Pinned {
+	if !e.Pinned && state != Draining {
 		heard := l.heard.Load()
 		switch {
 		case heard == 0 || now-time.Duration(heard) > ttl:
