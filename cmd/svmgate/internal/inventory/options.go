@@ -7,7 +7,8 @@ import (
 // Options say how an inventory is applied. The zero value applies record by
 // record and leaves statuses and states of what exists alone.
 type Options struct {
-	// Atomic changes nothing at all if any record is refused.
+	// Atomic changes nothing at all if any record is refused. It is one change:
+	// other writers wait while the inventory is read.
 	Atomic bool
 
 	// WithStatus makes a tenant's status and an SVM's state count for what the

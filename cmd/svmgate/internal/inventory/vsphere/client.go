@@ -66,6 +66,9 @@ func connect(ctx context.Context, cfg Config) (*connection, error) {
 		}
 	}
 	vim, err := vim25.NewClient(ctx, transport)
+	if err != nil && soap.IsCertificateUntrusted(err) {
+		return nil, fmt.Errorf("connect to %s: the certificate is signed by nobody that is trusted here; name its authority, or accept any certificate: %w", u.Host, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", u.Host, err)
 	}

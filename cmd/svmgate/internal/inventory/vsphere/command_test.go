@@ -15,6 +15,7 @@ import (
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/cli"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/inventory"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/inventory/vsphere/simvc"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -31,8 +32,8 @@ func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	return out.String(), complaints.String(), err
 }
 
-func smallArgs(url string, more ...string) []string {
-	return append([]string{"vsphere", "--url", url, "--svm-name", "^svm-", "--svm-tag", "Role/SVM",
+func smallArgs(v *simvc.VCenter, more ...string) []string {
+	return append([]string{"vsphere", "--url", v.URL.String(), "--ca-file", v.CAFile, "--svm-name", "^svm-", "--svm-tag", "Role/SVM",
 		"--tenant-folder", "^/[^/]+/vm/Tenants/([^/]+)", "--tenant-tag", "Tenant"}, more...)
 }
 
@@ -52,7 +53,7 @@ func TestCommand(t *testing.T) {
 	if err := os.WriteFile(over, []byte(overlay), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := smallArgs(v.URL.String(), "--overlay", over)
+	args := smallArgs(v, "--overlay", over)
 	out, complaints, err := run(t, append(args, "--format", "ndjson")...)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +118,7 @@ func TestImport(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(result)
 	}))
 	defer gateway.Close()
-	args := smallArgs(v.URL.String(), "--import", "--server", gateway.URL)
+	args := smallArgs(v, "--import", "--server", gateway.URL)
 	out, complaints, err := run(t, append(args, "--user", "admin:s3cret")...)
 	if out != "9 changed, 0 unchanged, 1 refused\n" || err == nil || !strings.Contains(complaints, "record 6: svm.address: is missing") {
 		t.Errorf("import: %q, %v, complaints:\n%s", out, err, complaints)
@@ -130,7 +131,7 @@ func TestImport(t *testing.T) {
 	if _, _, err := run(t, args...); err == nil || err.Error() != "401 Unauthorized: wrong account" {
 		t.Errorf("with a wrong password: %v", err)
 	}
-	if _, _, err := run(t, smallArgs(v.URL.String(), "--import", "--server", gateway.URL+"/elsewhere")...); err == nil || !strings.Contains(err.Error(), "401") {
+	if _, _, err := run(t, smallArgs(v, "--import", "--server", gateway.URL+"/elsewhere")...); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("with a wrong server: %v", err)
 	}
 }

@@ -51,7 +51,7 @@
 //
 // # Tests
 //
-// They run against govmomi's own simulator, over HTTP. The large one makes 64
+// They run against govmomi's own simulator, over HTTPS. The large one makes 64
 // hosts and 2,000 VMs, which takes minutes:
 //
 //	go test -run TestVSphereLarge -vsphere.large -v ./cmd/svmgate/internal/inventory/vsphere

@@ -73,7 +73,7 @@ func smallRules() Rules {
 
 func read(t testing.TB, v *simvc.VCenter, rules Rules) *Found {
 	t.Helper()
-	found, err := Read(t.Context(), Config{URL: v.URL, PageSize: 5}, rules)
+	found, err := Read(t.Context(), Config{URL: v.URL, CAFile: v.CAFile, PageSize: 5}, rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,13 +199,14 @@ func TestConnectErrors(t *testing.T) {
 		r    Rules
 		want string
 	}{
-		{"wrong account", Config{URL: &wrong}, Rules{}, "log in to " + wrong.Host + " as nobody: "},
+		{"wrong account", Config{URL: &wrong, Insecure: true}, Rules{}, "log in to " + wrong.Host + " as nobody: "},
+		{"unknown authority", Config{URL: v.URL}, Rules{}, "the certificate is signed by nobody that is trusted here"},
 		{"no account", Config{URL: &url.URL{Scheme: "https", Host: "vc"}}, Rules{}, "names no account"},
 		{"no URL", Config{}, Rules{}, "must be like https://"},
 		{"nobody there", Config{URL: &url.URL{Scheme: "http", Host: "127.0.0.1:1", User: wrong.User}}, Rules{}, "connect to 127.0.0.1:1: "},
 		{"no such authorities", Config{URL: &wrong, CAFile: "/nonexistent"}, Rules{}, "read the authorities in /nonexistent"},
-		{"no such category", Config{URL: v.URL}, Rules{TenantTag: "Customer"}, `read the tags of category "Customer"`},
-		{"half a tag", Config{URL: v.URL}, Rules{SVMTag: "SVM"}, `SVM tag "SVM": must be a category and a name`},
+		{"no such category", Config{URL: v.URL, CAFile: v.CAFile}, Rules{TenantTag: "Customer"}, `read the tags of category "Customer"`},
+		{"half a tag", Config{URL: v.URL, CAFile: v.CAFile}, Rules{SVMTag: "SVM"}, `SVM tag "SVM": must be a category and a name`},
 		{"no group", Config{URL: v.URL}, Rules{TenantFolder: regexp.MustCompile("x")}, "must have a group"},
 	}
 	for _, tt := range tests {
@@ -218,7 +219,7 @@ func TestConnectErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Read(ctx, Config{URL: v.URL}, Rules{}); err == nil {
+	if _, err := Read(ctx, Config{URL: v.URL, Insecure: true}, Rules{}); err == nil {
 		t.Error("Read with a context that is done succeeded")
 	}
 }

@@ -103,8 +103,10 @@ func (t tree) place(host types.ManagedObjectReference, site string) store.Path {
 	}
 	// The folder called "host" in which every datacenter keeps its clusters says
 	// nothing.
-	within := strings.TrimPrefix(t.path(n.parent), t.path(zone))
-	within = within[strings.Index(within[1:], "/")+1:]
+	within := strings.TrimPrefix(strings.TrimPrefix(t.path(n.parent), t.path(zone)), "/")
+	if _, below, ok := strings.Cut(within, "/"); ok {
+		within = below
+	}
 	p.Cluster = join(p.Zone, within)
 	p.Host = join(p.Cluster, n.name)
 	return p

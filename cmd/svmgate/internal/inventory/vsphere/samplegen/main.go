@@ -1,6 +1,6 @@
 // Command samplegen makes the sample inventory. It fills a simulated vCenter
 // with a small service provider, runs svmgate inventory vsphere against it over
-// HTTP, as an operator would, and writes what that reads:
+// HTTPS, as an operator would, and writes what that reads:
 //
 //	go run ./cmd/svmgate/internal/inventory/vsphere/samplegen examples/sample
 //
@@ -50,7 +50,7 @@ func sample(ctx context.Context, overlay string) ([]byte, error) {
 	cmd := vsphere.Command()
 	cmd.SetOut(out)
 	cmd.SetArgs([]string{
-		"vsphere", "--url", vc.URL.String(), "--svm-name", "^svm-", "--pin-svms", "--tenant-tag", "Customer",
+		"vsphere", "--url", vc.URL.String(), "--ca-file", vc.CAFile, "--svm-name", "^svm-", "--pin-svms", "--tenant-tag", "Customer",
 		"--tenant-folder", "^/[^/]+/vm/Tenants/([^/]+)", "--overlay", overlay, "--strict", "--out", "-",
 	})
 	if err := cmd.ExecuteContext(ctx); err != nil {

@@ -6,6 +6,7 @@ package simvc
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/url"
 	"os"
@@ -54,7 +55,8 @@ type Machine struct {
 
 // A VCenter is a running simulator.
 type VCenter struct {
-	URL *url.URL // with an account
+	URL    *url.URL // with an account
+	CAFile string   // the certificate that it shows, as PEM
 
 	model   *simulator.Model
 	server  *simulator.Server
@@ -73,8 +75,8 @@ type host struct {
 	pool       *object.ResourcePool
 }
 
-// Start serves p on a free port of the loopback, over plain HTTP. The caller
-// must call Close.
+// Start serves p on a free port of the loopback, over HTTPS. The caller must
+// call Close.
 func Start(ctx context.Context, p Provider) (*VCenter, error) {
 	v := &VCenter{
 		model: simulator.VPX(), hosts: map[string]host{}, folders: map[string]*object.Folder{},
@@ -86,6 +88,7 @@ func Start(ctx context.Context, p Provider) (*VCenter, error) {
 	}
 	v.model.Service.RegisterEndpoints = true
 	v.model.Service.Listen = &url.URL{Host: "127.0.0.1:0", User: url.UserPassword("reader", "secret")}
+	v.model.Service.TLS = new(tls.Config)
 	v.server = v.model.Service.NewServer()
 	v.URL = v.server.URL
 	if err := v.fill(ctx, p); err != nil {
@@ -106,6 +109,9 @@ func (v *VCenter) Close() {
 
 func (v *VCenter) fill(ctx context.Context, p Provider) (err error) {
 	if v.dir, err = os.MkdirTemp("", "simvc-*"); err != nil {
+		return err
+	}
+	if v.CAFile, err = v.server.CertificateFile(); err != nil {
 		return err
 	}
 	if v.client, err = govmomi.NewClient(ctx, v.URL, true); err != nil {
