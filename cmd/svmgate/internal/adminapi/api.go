@@ -1,0 +1,236 @@
+package adminapi
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
+)
+
+// Bounds of requests.
+const (
+	// DefaultMaxBody bounds the body of every request but an import, in bytes.
+	DefaultMaxBody = 1 << 20
+	// DefaultMaxImport bounds the body of an import, in bytes.
+	DefaultMaxImport = 1 << 30
+	// drainLimit is how much of a body that nobody read is read away so that the
+	// connection can be kept, in bytes. Beyond it the connection is closed.
+	drainLimit = 64 << 10
+)
+
+// Config configures an [API]. Table, Selector, Accounts and Agents are
+// required; the zero value of every other field selects the default that its
+// comment names.
+type Config struct {
+	Table    *store.Table
+	Selector *discovery.Selector
+	Accounts *auth.Accounts
+
+	// Agents serves /v1/agents/…, the questions of agents asked for a test. It
+	// is called only for accounts that may.
+	Agents fasthttp.RequestHandler
+
+	// Ready reports whether the table is complete. Until it does, everything is
+	// 503. If nil, the API is always ready.
+	Ready func() bool
+
+	// MaxBody bounds bodies, in bytes; 0 means [DefaultMaxBody].
+	MaxBody int
+	// MaxImport bounds the body of an import, in bytes; 0 means [DefaultMaxImport].
+	MaxImport int64
+
+	// Log receives faults of the gateway itself, never requests. If nil,
+	// nothing is logged.
+	Log *slog.Logger
+}
+
+// A ConfigError reports a field of a [Config] that New can not accept.
+type ConfigError struct {
+	Field  string // name of the field, such as "Table"
+	Reason string // what is wrong with it
+}
+
+func (e *ConfigError) Error() string { return "adminapi: " + e.Field + " " + e.Reason }
+
+// API answers requests of the management plane. Its methods may be called from
+// many goroutines.
+type API struct {
+	table     *store.Table
+	selector  *discovery.Selector
+	accounts  *auth.Accounts
+	agents    fasthttp.RequestHandler
+	ready     func() bool
+	maxBody   int
+	maxImport int64
+	log       *slog.Logger
+	document  []byte // /openapi.json
+}
+
+// New returns an API for cfg. It starts no goroutine and opens nothing, so
+// there is nothing to close. If cfg is wrong the error is a [*ConfigError].
+func New(cfg Config) (*API, error) {
+	for _, required := range []struct {
+		field  string
+		absent bool
+	}{
+		{"Table", cfg.Table == nil},
+		{"Selector", cfg.Selector == nil},
+		{"Accounts", cfg.Accounts == nil},
+		{"Agents", cfg.Agents == nil},
+	} {
+		if required.absent {
+			return nil, &ConfigError{Field: required.field, Reason: "must not be nil"}
+		}
+	}
+	if cfg.MaxBody < 0 || cfg.MaxImport < 0 {
+		return nil, &ConfigError{Field: "MaxBody and MaxImport", Reason: "must not be negative"}
+	}
+	document, err := documentJSON()
+	if err != nil {
+		return nil, fmt.Errorf("adminapi: %w", err)
+	}
+	a := &API{
+		table: cfg.Table, selector: cfg.Selector, accounts: cfg.Accounts, agents: cfg.Agents,
+		ready: cfg.Ready, maxBody: cfg.MaxBody, maxImport: cfg.MaxImport, log: cfg.Log,
+		document: document,
+	}
+	if a.ready == nil {
+		a.ready = func() bool { return true }
+	}
+	if a.maxBody == 0 {
+		a.maxBody = DefaultMaxBody
+	}
+	if a.maxImport == 0 {
+		a.maxImport = DefaultMaxImport
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	return a, nil
+}
+
+// MayStream reports whether the body of ctx may be sent in chunks: only that of
+// an import may.
+func (a *API) MayStream(ctx *fasthttp.RequestCtx) bool {
+	return ctx.IsPost() && string(ctx.URI().PathOriginal()) == importPath
+}
+
+// Handler answers one request.
+func (a *API) Handler(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	c := &call{api: a, ctx: ctx}
+	if err := a.serve(c); err != nil {
+		c.fail(err)
+	}
+	settleBody(ctx)
+}
+
+// serve checks a request from the outside in: who asks, whether there is such a
+// thing, whether the asker may, and only then what was asked.
+func (a *API) serve(c *call) error {
+	account, ok := a.accounts.Basic(c.ctx)
+	if !ok {
+		c.ctx.Response.Header.Set("WWW-Authenticate", `Basic realm="svmgate", charset="UTF-8"`)
+		return refuse(401, "unauthorized", "this needs an account: send HTTP Basic credentials")
+	}
+	c.account = account
+	segments, ok := splitPath(c.ctx.URI().PathOriginal())
+	if !ok {
+		return refuse(400, "invalid_path", "the path has a broken percent-encoding")
+	}
+	method := string(c.ctx.Method())
+	r, allowed := match(method, segments)
+	if len(allowed) == 0 {
+		return refuse(404, "route_not_found", "there is nothing at this path; /openapi.json lists what there is")
+	}
+	if r == nil {
+		c.ctx.Response.Header.Set("Allow", strings.Join(allowed, ", "))
+		return refuse(405, "method_not_allowed", "this path knows "+strings.Join(allowed, ", ")+", not "+method)
+	}
+	c.route, c.params = r, r.capture(segments)
+	if err := r.admit(c); err != nil {
+		return err
+	}
+	if r.method != fasthttp.MethodGet && crossSite(c.ctx) {
+		return refuse(403, "cross_origin", "another site sent this request (Origin or Sec-Fetch-Site); writes are not accepted from there")
+	}
+	if !a.ready() {
+		c.ctx.Response.Header.Set("Retry-After", "1")
+		return refuse(503, "not_ready", "the gateway is still loading its table")
+	}
+	if err := c.knownParameters(); err != nil {
+		return err
+	}
+	return r.handle(a, c)
+}
+
+// splitPath returns the decoded segments of a path. They are split before they
+// are decoded, so that an encoded slash belongs to a name.
+func splitPath(path []byte) ([]string, bool) {
+	segments := strings.Split(strings.TrimPrefix(string(path), "/"), "/")
+	for i, s := range segments {
+		decoded, err := url.PathUnescape(s)
+		if err != nil {
+			return nil, false
+		}
+		segments[i] = decoded
+	}
+	return segments, true
+}
+
+// crossSite reports whether a browser sent this on behalf of another site. Other
+// programs send neither header. The rule is that of net/http's
+// CrossOriginProtection.
+func crossSite(ctx *fasthttp.RequestCtx) bool {
+	switch string(ctx.Request.Header.Peek("Sec-Fetch-Site")) {
+	case "same-origin", "none":
+		return false
+	case "":
+	default:
+		return true
+	}
+	origin := string(ctx.Request.Header.Peek("Origin"))
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host == "" || u.Host != string(ctx.Host())
+}
+
+// settleBody leaves nothing of the body on the connection: what remained would
+// be read as the next request.
+func settleBody(ctx *fasthttp.RequestCtx) {
+	body := ctx.RequestBodyStream()
+	if body == nil {
+		return
+	}
+	if _, err := io.CopyN(io.Discard, body, drainLimit); err != io.EOF {
+		ctx.SetConnectionClose()
+	}
+}
+
+// admit refuses accounts whose role does not cover the route.
+func (r *route) admit(c *call) error {
+	role := c.account.Role
+	switch {
+	case role == store.RoleAdmin:
+		return nil
+	case role == store.RoleViewer && r.access == reads:
+		return nil
+	case role == store.RoleSVM && r.access == reports:
+		id, err := store.ParseSVMID(c.params[0])
+		if err == nil && slices.Contains(c.account.SVMs, id) {
+			return nil
+		}
+		return refuse(403, "forbidden", "account "+c.account.Name+" may report for its own SVMs only")
+	}
+	return refuse(403, "forbidden", "account "+c.account.Name+" has role "+role.String()+", which does not cover this")
+}
