@@ -178,7 +178,7 @@ func (w *walk) candidates(result Result) []Candidate {
 		if ranked(&out[i]) {
 			out[i].Rank = i + 1
 			out[i].Reason = w.rankReason(&out[i], result)
-		} else if result == TenantInactive {
+		} else if out[i].Removed == "" {
 			out[i].Reason = "the tenant is inactive"
 		}
 	}

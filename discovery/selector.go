@@ -74,10 +74,9 @@ type Selector struct {
 
 	catalog atomic.Pointer[catalog]
 
-	// Questions whose candidate set does not stand yet leave its key here; the
-	// builder takes it. A full mailbox loses keys, which the next question of the
-	// kind leaves again.
-	misses chan setKey
+	// Questions whose candidate set does not stand yet say so here. A full mailbox
+	// loses what they say, and the next question of the kind says it again.
+	misses chan miss
 	built  sync.WaitGroup
 	cancel func()
 	stop   chan struct{}
@@ -115,7 +114,7 @@ func New(cfg Config) (*Selector, error) {
 			SVM: dead, fragment: appendFragment(nil, dead), index: -1,
 			print: xxhash.Sum64String(string(dead.ID[:]) + dead.Address),
 		},
-		misses: make(chan setKey, 1024), stop: make(chan struct{}), idle: make(chan chan struct{}),
+		misses: make(chan miss, 1024), stop: make(chan struct{}), idle: make(chan chan struct{}),
 	}
 	s.cancel = cfg.Table.Observe(s.follow)
 	s.built.Go(s.build)

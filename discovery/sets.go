@@ -277,18 +277,25 @@ func (t *setTable) without(touched func(setKey) bool, changes int) *setTable {
 	return next
 }
 
+// A miss is a set that a question found missing, and the catalog it asked: the
+// numbers of a key mean something only there.
+type miss struct {
+	key     setKey
+	catalog *catalog
+}
+
 // build is the selector's goroutine: it builds the sets that questions missed.
 func (s *Selector) build() {
 	for {
 		select {
 		case <-s.stop:
 			return
-		case k := <-s.misses:
-			s.buildMissed(k)
+		case m := <-s.misses:
+			s.buildMissed(m)
 		case done := <-s.idle:
 			select {
-			case k := <-s.misses:
-				s.buildMissed(k)
+			case m := <-s.misses:
+				s.buildMissed(m)
 			default:
 			}
 			close(done)
@@ -296,20 +303,21 @@ func (s *Selector) build() {
 	}
 }
 
-// buildMissed builds the set of a key and of those behind it in the mailbox, and
-// publishes them together. Should the catalog be replaced meanwhile, they are
-// lost with it, and the next questions ask again.
-func (s *Selector) buildMissed(k setKey) {
-	c := s.catalog.Load()
-	sets := c.sets.Load()
+// buildMissed builds a missing set and those behind it in the mailbox, and
+// publishes them together. What was asked of a catalog with other SVMs is
+// dropped; questions of the present one ask again.
+func (s *Selector) buildMissed(m miss) {
+	target := s.catalog.Load().sets
+	sets := target.Load()
 	var fresh []setSlot
 	for more := true; more && len(fresh) < cap(s.misses); {
-		if sets.find(k) == nil && !slices.ContainsFunc(fresh, func(f setSlot) bool { return f.key == k }) {
-			fresh = append(fresh, setSlot{key: k, set: c.buildSet(k)})
+		if m.catalog.sets == target && sets.find(m.key) == nil &&
+			!slices.ContainsFunc(fresh, func(f setSlot) bool { return f.key == m.key }) {
+			fresh = append(fresh, setSlot{key: m.key, set: m.catalog.buildSet(m.key)})
 			s.counts.builds.Add(1)
 		}
 		select {
-		case k = <-s.misses:
+		case m = <-s.misses:
 		default:
 			more = false
 		}
@@ -319,5 +327,5 @@ func (s *Selector) buildMissed(k setKey) {
 		s.counts.resets.Add(1)
 		s.log.Info("all candidate sets dropped: they were too many", "sets", sets.count, "bytes", sets.bytes)
 	}
-	c.sets.Store(next)
+	target.Store(next)
 }

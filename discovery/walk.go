@@ -101,7 +101,7 @@ func (w *walk) nearKey() setKey { return w.base.in(local, w.host, w.wide) }
 func (w *walk) miss(k setKey) {
 	w.s.counts.scans.Add(1)
 	select {
-	case w.s.misses <- k:
+	case w.s.misses <- miss{key: k, catalog: w.c}:
 	default:
 	}
 }
