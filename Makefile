@@ -10,7 +10,7 @@ LINT     = bin/tools/golangci-lint
 RACE = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svmgate/internal/adminapi/...
 
 # What `run` loads. `sample` makes it.
-SAMPLE = examples/sample.yaml
+SAMPLE = examples/sample/inventory.yaml
 
 .PHONY: help build run test check fmt vet lint race cover fuzz bench bench-smoke examples oracle vsphere-big sample tools clean
 
@@ -61,13 +61,16 @@ bench-smoke: ## every Go benchmark once, small: do they still run?
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short -timeout 5m ./...
 
 examples: ## build and run every example
-	@set -e; for dir in examples/*/; do echo "$$dir"; timeout 60 $(GO) run ./$$dir; done
+	@set -e; for main in examples/*/main.go; do dir=$$(dirname $$main); echo "$$dir:"; timeout 60 $(GO) run ./$$dir; done
 
 oracle: ## 1,000,000 random cases: the fast decision against the slow, obvious one
 	$(GO) test ./discovery -run TestOracle -oracle.cases 1000000 -timeout 30m
 
 vsphere-big: ## read 64 hosts and 2,000 VMs from a simulated vCenter
 	$(GO) test ./cmd/svmgate/internal/inventory/vsphere -run TestVSphereLarge -vsphere.large -timeout 10m
+
+sample: ## make the sample inventory anew, from a simulated vCenter
+	$(GO) run ./cmd/svmgate/internal/inventory/vsphere/samplegen $(dir $(SAMPLE))
 
 tools: $(LINT) ## build the tools that tools/go.mod pins
 
