@@ -184,6 +184,18 @@ func TestOneBadRecord(t *testing.T) {
 	want(t, load(t, table, Options{}, flawed...), 0, 2, flaws...)
 }
 
+// TestRefusedRecordChangesNothing: not even the half of an SVM that was good.
+func TestRefusedRecordChangesNothing(t *testing.T) {
+	table := openTable(t)
+	load(t, table, Options{}, world...)
+	before, _ := table.SVM(SVMIDOf("svm1"))
+	want(t, load(t, table, Options{}, `{"svm":{"name":"svm1","capacity":7,"license":{"expires":"1066-10-14T09:00:00Z"}}}`), 0, 0, `1: svm.license.expires`)
+	after, _ := table.SVM(SVMIDOf("svm1"))
+	if diff := cmp.Diff(before, after, cmpopts.IgnoreFields(store.SVM{}, "Revision")); diff != "" {
+		t.Errorf("a refused record changed the SVM (-before +after):\n%s", diff)
+	}
+}
+
 // TestAtomicAndDryRun change nothing: the one when anything is refused, the
 // other ever.
 func TestAtomicAndDryRun(t *testing.T) {

@@ -57,6 +57,22 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// TestCensusOfOneKind: a file without tenants, or SVMs, or VMs, says nothing of
+// them.
+func TestCensusOfOneKind(t *testing.T) {
+	none := census(t)
+	if !none.HasVM(store.BIOSID{1}) || !none.HasSVM(store.SVMID{1}, "a") || !none.HasTenant(store.TenantID{1}, "a") {
+		t.Error("an empty file has something removed")
+	}
+	all := census(t, world...)
+	if all.HasVM(store.BIOSID{1}) || all.HasSVM(store.SVMID{1}, "a") || all.HasTenant(store.TenantID{1}, "a") {
+		t.Error("a file of every kind keeps what it does not name")
+	}
+	if !all.HasTenant(TenantIDOf("acme"), "renamed") || !all.HasTenant(store.TenantID{1}, "acme") || !all.HasSVM(SVMIDOf("svm1"), "renamed") {
+		t.Error("a file removes what it names, by name or by the id derived from it")
+	}
+}
+
 // TestPruneNeedsEveryRecord: a misspelt record must not cost what it names.
 func TestPruneNeedsEveryRecord(t *testing.T) {
 	_, err := TakeCensus(strings.NewReader(world[0]+"\n"+strings.Replace(world[3], "tenant", "tenent", 1)), NDJSON)

@@ -122,6 +122,10 @@ func TestRead(t *testing.T) {
 		t.Errorf("%d VMs were nobody's, want 1", found.Unmapped)
 	}
 
+	if n, err := v.Sessions(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d sessions are left open, %v; vCenter allows few", n, err)
+	}
+
 	// The other rules, on the same vCenter.
 	all := lines(t, read(t, v, Rules{Site: "north", Swapped: true}).Items)
 	i := slices.IndexFunc(all, func(s string) bool { return strings.Contains(s, `"web"`) })

@@ -18,6 +18,7 @@ import (
 	"github.com/vmware/govmomi/vapi/rest"
 	_ "github.com/vmware/govmomi/vapi/simulator" // serves tags
 	"github.com/vmware/govmomi/vapi/tags"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -296,4 +297,11 @@ func (v *VCenter) Move(ctx context.Context, machine, to string) error {
 		return err
 	}
 	return task.Wait(ctx)
+}
+
+// Sessions returns how many sessions are open, besides the one that fills.
+func (v *VCenter) Sessions(ctx context.Context) (int, error) {
+	var m mo.SessionManager
+	err := v.client.RetrieveOne(ctx, *v.client.ServiceContent.SessionManager, []string{"sessionList"}, &m)
+	return len(m.SessionList) - 1, err
 }
