@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // memoryJournal keeps records in memory. It fails with fail, and waits for gate.
@@ -141,7 +139,7 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 			if _, err := table.Apply(Batch{Records: batch}); !errors.Is(err, tt.want) {
 				t.Fatalf("Apply = %v, want %v", err, tt.want)
 			}
-			if diff := cmp.Diff(before, table.picture()); diff != "" || len(journal.records) != kept {
+			if diff := diff(before, table.picture()); diff != "" || len(journal.records) != kept {
 				t.Errorf("the journal has %d records more, and the table changed:\n%s", len(journal.records)-kept, diff)
 			}
 			if _, ok := table.Lookup(&BIOSID{8}); ok {
@@ -197,7 +195,7 @@ func TestUpdateThatFailsLeavesNothing(t *testing.T) {
 	if err != no { //nolint:errorlint // the very error is promised
 		t.Errorf("Update = %v, want what the function returned", err)
 	}
-	if diff := cmp.Diff(before, table.picture()); diff != "" || len(journal.records) != kept {
+	if diff := diff(before, table.picture()); diff != "" || len(journal.records) != kept {
 		t.Errorf("the journal has %d records more, and the table changed:\n%s", len(journal.records)-kept, diff)
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -36,11 +38,13 @@ func (noJournal) Append([]Record) error           { return nil }
 func (noJournal) Close() error                    { return nil }
 
 // fileJournal is one file of frames behind a header line. A frame is the length
-// of its payload, the CRC-32C of the payload, and the payload: the records of
-// one Append. An Append is one write and one fsync.
+// of its payload, the CRC-32C of the payload, the CRC-32C of these two, and the
+// payload: the records of one Append. An Append is one write and one fsync.
 //
 // A frame that the file ends in was cut by a crash before it was acknowledged:
-// it is dropped. Damage anywhere else is an error that names the place.
+// it is dropped. Damage anywhere else is an error that names the place. The
+// header has a checksum of its own because a damaged length must not pass for
+// such an end: everything behind it would be dropped.
 type fileJournal struct {
 	path string
 	file *os.File
@@ -56,7 +60,7 @@ type fileJournal struct {
 
 const (
 	journalHeader = "svmgate journal 1\n"
-	frameHeader   = 8
+	frameHeader   = 12
 	maxFrame      = 1 << 30
 )
 
@@ -96,7 +100,14 @@ func (j *fileJournal) open(dir string) (err error) {
 	if info.Size() >= int64(len(journalHeader)) {
 		return nil
 	}
-	// New, or cut while its first line was written.
+	// New, or cut while its first line was written; nobody else's file.
+	start := make([]byte, info.Size())
+	if _, err := j.file.ReadAt(start, 0); err != nil {
+		return fmt.Errorf("store: journal: %w", err)
+	}
+	if !strings.HasPrefix(journalHeader, string(start)) {
+		return j.foreign(start)
+	}
 	if err := j.file.Truncate(0); err != nil {
 		return fmt.Errorf("store: journal: %w", err)
 	}
@@ -104,6 +115,10 @@ func (j *fileJournal) open(dir string) (err error) {
 		return fmt.Errorf("store: journal: %w", err)
 	}
 	return errors.Join(j.file.Sync(), syncDir(dir))
+}
+
+func (j *fileJournal) foreign(start []byte) error {
+	return fmt.Errorf("%s is not a journal of this release: it starts with %q, not with %q", j.path, start, journalHeader)
 }
 
 func syncDir(dir string) error {
@@ -123,7 +138,7 @@ func (j *fileJournal) Replay(fn func(Record) error) error {
 	r := bufio.NewReaderSize(io.NewSectionReader(j.file, 0, info.Size()), 1<<20)
 	header := make([]byte, len(journalHeader))
 	if _, err := io.ReadFull(r, header); err != nil || string(header) != journalHeader {
-		return fmt.Errorf("%s is not a journal of this release: its first line is %q", j.path, header)
+		return j.foreign(header)
 	}
 	j.size = int64(len(header))
 	for j.size < info.Size() {
@@ -145,6 +160,9 @@ func (j *fileJournal) Replay(fn func(Record) error) error {
 		}
 		j.size += frameHeader + int64(len(payload))
 	}
+	if j.size == info.Size() {
+		return nil
+	}
 	// What follows was never acknowledged, and later frames must not stand behind it.
 	if err := j.file.Truncate(j.size); err != nil {
 		return err
@@ -159,6 +177,12 @@ func (j *fileJournal) frame(r io.Reader, left int64) ([]byte, error) {
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return nil, io.ErrUnexpectedEOF
 	}
+	if crc32.Checksum(header[:8], castagnoli) != binary.LittleEndian.Uint32(header[8:]) {
+		if onlyZeros(r) { // room that the last write took but never filled
+			return nil, io.ErrUnexpectedEOF
+		}
+		return nil, j.damage()
+	}
 	n := int64(binary.LittleEndian.Uint32(header[:]))
 	if n > left-frameHeader {
 		return nil, io.ErrUnexpectedEOF
@@ -170,11 +194,28 @@ func (j *fileJournal) frame(r io.Reader, left int64) ([]byte, error) {
 	if crc32.Checksum(payload, castagnoli) == binary.LittleEndian.Uint32(header[4:]) {
 		return payload, nil
 	}
-	if n == left-frameHeader { // the last one: its pages were on their way
+	if onlyZeros(r) { // it is the last one: its pages were on their way
 		return nil, io.ErrUnexpectedEOF
 	}
-	return nil, fmt.Errorf("%s is damaged: the frame at byte %d fails its checksum; restore a backup, or start "+
+	return nil, j.damage()
+}
+
+func (j *fileJournal) damage() error {
+	return fmt.Errorf("%s is damaged: the frame at byte %d fails its checksum; restore a backup, or start "+
 		"with an empty directory and import the inventory", j.path, j.size)
+}
+
+func onlyZeros(r io.Reader) bool {
+	buf := make([]byte, 4096)
+	for {
+		n, err := r.Read(buf)
+		if len(bytes.Trim(buf[:n], "\x00")) > 0 {
+			return false
+		}
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
 }
 
 // Append implements [Journal].
@@ -195,6 +236,7 @@ func (j *fileJournal) Append(records []Record) error {
 	}
 	binary.LittleEndian.PutUint32(j.buf, uint32(len(payload)))
 	binary.LittleEndian.PutUint32(j.buf[4:], crc32.Checksum(payload, castagnoli))
+	binary.LittleEndian.PutUint32(j.buf[8:], crc32.Checksum(j.buf[:8], castagnoli))
 	if _, err := j.file.WriteAt(j.buf, j.size); err != nil {
 		if terr := j.file.Truncate(j.size); terr != nil {
 			j.broken = fmt.Errorf("%w: %w; restart the gateway", ErrReadOnly, errors.Join(err, terr))
@@ -238,8 +280,9 @@ func readRecord(b []byte) (r Record, rest []byte, err error) {
 	}
 	r.Key = Key{Kind: Kind(d.take(1)[0]), ID: d.id()}
 	r.Version = d.version()
+	cut := len(d.b) == 0 // not a tombstone: that has a length, of zero
 	n := d.uint()
-	if d.err != nil || n > uint64(len(d.b)) || r.Version.IsZero() {
+	if cut || d.err != nil || n > uint64(len(d.b)) || r.Version.IsZero() {
 		return Record{}, nil, errCorrupt
 	}
 	r.Value = d.b[:n:n]

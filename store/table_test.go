@@ -135,3 +135,6 @@ type failer interface {
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }
+
+// diff compares pictures.
+func diff(a, b picture) string { return cmp.Diff(a, b) }

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// modelVM is what the model of the VM table has for each VM.
+type modelVM struct {
+	facts        vmFacts
+	registration string
+	placement    string
+}
+
+// set writes a VM to the table as commit does; facts without factsLive remove it.
+func (t *vmTable) set(id BIOSID, m modelVM, at uint64) {
+	slot := t.claim(&id)
+	e := vmEntry{
+		registration: Record{Version: Version{Clock: at, Node: 1}, Value: []byte(m.registration)},
+		placement:    Record{Version: Version{Clock: at, Node: 2}, Value: []byte(m.placement)},
+	}
+	t.setEntry(slot, &e)
+	t.setFacts(slot, m.facts)
+}
+
+func (t *vmTable) check(tb testing.TB, id BIOSID, want modelVM) {
+	tb.Helper()
+	slot, facts := t.find(&id)
+	if slot == nil || facts != want.facts|factsClaimed || slot.id() != id {
+		tb.Fatalf("find(%v) = %v, %x; want %x", id, slot, facts, want.facts)
+	}
+	e := t.entry(slot)
+	if string(e.registration.Value) != want.registration || string(e.placement.Value) != want.placement {
+		tb.Fatalf("%v has records %q and %q, want %+v", id, e.registration.Value, e.placement.Value, want)
+	}
+	if e.registration.Key != (Key{KindVM, id}) || e.placement.Version.Node != 2 {
+		tb.Fatalf("%v has records of %v and version %v", id, e.registration.Key, e.placement.Version)
+	}
+}
+
+// 300,000 inserts, changes and deletions agree with a map.
+func TestVMTableAgreesWithAMap(t *testing.T) {
+	ops := 300_000
+	if testing.Short() {
+		ops = 60_000
+	}
+	var table vmTable
+	model := map[BIOSID]modelVM{}
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	for op := range ops {
+		id := numberedBIOS(r.IntN(ops / 4))
+		m := modelVM{factsClaimed, "", ""}
+		if r.IntN(4) > 0 {
+			m.facts = packFacts(r.Uint32()&MaxTenants, r.Uint32()&MaxPaths, r.Uint32()&MaxVersions, OSDesktop, AgentWindows)
+			m.registration, m.placement = strings.Repeat("r", r.IntN(60)), strings.Repeat("p", r.IntN(60))
+		}
+		table.set(id, m, uint64(op+1))
+		model[id] = m
+		if op%100 == 0 {
+			table.check(t, id, m)
+		}
+	}
+	live, bytes := 0, 0
+	for id, m := range model {
+		table.check(t, id, m)
+		bytes += 2*entryHeader + len(m.registration) + len(m.placement)
+		if m.facts&factsLive != 0 {
+			live++
+		}
+	}
+	if got := int(table.live.Load()); got != live {
+		t.Errorf("the table counts %d VMs, want %d", got, live)
+	}
+	if slot, _ := table.find(&BIOSID{1}); slot != nil {
+		t.Error("an id that was never there is found")
+	}
+	arena := 0
+	for i := range table.shards {
+		arena += len(table.shards[i].arena)
+	}
+	if most := 2*bytes + vmShards<<16; arena > most {
+		t.Errorf("arenas have %d bytes for %d of records: garbage is not collected", arena, bytes)
+	}
+}
+
+func TestFactsKeepTheirLimits(t *testing.T) {
+	s := Slot{facts: packFacts(MaxTenants, MaxPaths, MaxVersions, 3, 3)}
+	if s.Tenant() != MaxTenants || s.Path() != MaxPaths || s.Version() != MaxVersions || s.OS() != 3 || s.Kind() != 3 {
+		t.Errorf("the largest facts read as %d %d %d %d %d", s.Tenant(), s.Path(), s.Version(), s.OS(), s.Kind())
+	}
+	for i, f := range []vmFacts{
+		packFacts(MaxTenants, 0, 0, 0, 0), packFacts(0, MaxPaths, 0, 0, 0), packFacts(0, 0, MaxVersions, 0, 0),
+		packFacts(0, 0, 0, 3, 0), packFacts(0, 0, 0, 0, 3),
+	} {
+		s := Slot{facts: f}
+		for j, n := range []int{s.Tenant(), s.Path(), s.Version(), int(s.OS()), int(s.Kind())} {
+			if (n != 0) != (i == j) {
+				t.Errorf("field %d of facts changes field %d to %d", i, j, n)
+			}
+		}
+	}
+}
+
+// Compaction of a shard's arena keeps every record, tombstones included, and
+// does not touch values that were handed out before.
+func TestCompactionKeepsEverything(t *testing.T) {
+	var table vmTable
+	model := map[BIOSID]modelVM{}
+	for n := 0; len(model) < 200; n++ {
+		id := numberedBIOS(n)
+		if hashBIOS(&id)>>56 != 7 { // one shard only
+			continue
+		}
+		model[id] = modelVM{packFacts(1, 2, 3, 0, 0), fmt.Sprint("registration ", n), fmt.Sprint("placement ", n)}
+		if n%3 == 0 {
+			model[id] = modelVM{facts: factsClaimed} // a tombstone
+		}
+		table.set(id, model[id], 1)
+	}
+	shard := &table.shards[7]
+	some := slices.Collect(maps.Keys(model))[0]
+	slot, _ := table.find(&some)
+	before := table.entry(slot)
+	want := string(before.registration.Value)
+	big := modelVM{packFacts(1, 2, 3, 0, 0), strings.Repeat("x", 1000), ""}
+	compactions := 0
+	for i := range 1000 {
+		size := len(shard.arena)
+		model[some] = big
+		table.set(some, big, uint64(i+2))
+		if len(shard.arena) < size {
+			compactions++
+		}
+	}
+	if compactions == 0 {
+		t.Fatalf("1000 rewrites of 1 kB left an arena of %d bytes, never compacted", len(shard.arena))
+	}
+	for id, m := range model {
+		table.check(t, id, m)
+	}
+	if string(before.registration.Value) != want {
+		t.Errorf("a value that was read before is now %q, was %q", before.registration.Value, want)
+	}
+}
+
+// A walk by pages returns each VM once, and those of one tenant only if asked,
+// whatever the size of a page and while other VMs come and go.
+func TestPagesReturnEachVMOnce(t *testing.T) {
+	const vms = 3000
+	table := open(t, Config{})
+	acme, globex := table.tenant(t, "acme"), table.tenant(t, "globex")
+	put := func(tx *Tx, n int) error {
+		vm := VM{BIOS: randomID[BIOSID](), Name: fmt.Sprint("steady ", n), Tenant: []TenantID{acme, globex, {}}[n%3]}
+		_, err := tx.PutVM(vm)
+		return err
+	}
+	table.must(t, func(tx *Tx) error {
+		for n := range vms {
+			if err := put(tx, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	none, unknown := TenantID{}, TenantID{99}
+	tests := []struct {
+		name        string
+		tenant      *TenantID
+		limit, want int
+		busy        bool
+	}{
+		{"all, one by one, at first", nil, 1, vms, false},
+		{"all, by seven", nil, 7, vms, false},
+		{"all at once", nil, vms, vms, false},
+		{"more than there are", nil, 2 * vms, vms, false},
+		{"of a tenant", &acme, 10, vms / 3, false},
+		{"of no tenant", &none, 10, vms / 3, false},
+		{"of an unknown tenant", &unknown, 10, 0, false},
+		{"none at a time", nil, 0, 0, false},
+		{"while VMs come and go", nil, 100, vms, true},
+		{"of a tenant while VMs come and go", &globex, 100, vms / 3, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			seen := map[BIOSID]bool{}
+			steady := 0
+			for after := (BIOSID{}); ; {
+				page := table.VMs(after, tt.tenant, tt.limit)
+				if len(page) > tt.limit {
+					t.Fatalf("a page of %d VMs, at most %d were asked for", len(page), tt.limit)
+				}
+				if len(page) == 0 {
+					break
+				}
+				for _, vm := range page {
+					if seen[vm.BIOS] {
+						t.Fatalf("VM %v is returned twice", vm.BIOS)
+					}
+					if tt.tenant != nil && vm.Tenant != *tt.tenant {
+						t.Fatalf("VM %v is of tenant %v", vm.BIOS, vm.Tenant)
+					}
+					seen[vm.BIOS] = true
+					if strings.HasPrefix(vm.Name, "steady") {
+						steady++
+					}
+				}
+				after = page[len(page)-1].BIOS
+				if tt.busy {
+					come := randomID[BIOSID]()
+					table.vm(t, come, globex, "passing")
+					if come[0]%2 == 0 {
+						table.deleteVM(t, come)
+					}
+				}
+			}
+			if steady != tt.want {
+				t.Errorf("the walk returned %d of the VMs that were there all the time, want %d", steady, tt.want)
+			}
+		})
+	}
+}
