@@ -59,8 +59,7 @@ func (p *Plane) SetReady(why error) {
 	p.unready.Store(&why)
 }
 
-// Ready reports whether the gateway is ready. It is cheap: the agent plane asks
-// for every request.
+// Ready reports whether the gateway is ready.
 func (p *Plane) Ready() bool { return p.unready.Load() == nil }
 
 // Show gives the debug pages their subjects.

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/cli"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf"
+)
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check and show the settings of a gateway",
+		Args:  knownCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(configCheckCommand(), configPrintCommand())
+	return cmd
+}
+
+func configCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check settings and TLS files as serve would, without starting anything",
+		Args:  cobra.NoArgs,
+	}
+	flags := config.AddFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		settings, err := loadSettings(cmd, flags)
+		if err != nil {
+			return err
+		}
+		if settings.TLSCert != "" {
+			paths := tlsconf.Paths{Cert: settings.TLSCert, Key: settings.TLSKey, ClientCA: settings.TLSClientCA}
+			if _, err := tlsconf.Open(paths, slog.New(slog.DiscardHandler)); err != nil {
+				return cli.UsageError{Err: err}
+			}
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), "The configuration is valid.")
+		return err
+	}
+	return cmd
+}
+
+func configPrintCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "print",
+		Short: "Show every setting with its value and where that comes from",
+		Args:  cobra.NoArgs,
+	}
+	output := outputFlag(cmd)
+	flags := config.AddFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		asJSON, err := wantsJSON(*output)
+		if err != nil {
+			return err
+		}
+		settings, err := loadSettings(cmd, flags)
+		if err != nil {
+			return err
+		}
+		return settings.Print(cmd.OutOrStdout(), asJSON)
+	}
+	return cmd
+}
+
+// loadSettings finds the settings of cmd and prints what is odd about them.
+func loadSettings(cmd *cobra.Command, flags *config.Flags) (*config.Effective, error) {
+	settings, err := config.Load(flags.Input(os.Environ()))
+	if err != nil {
+		return nil, cli.UsageError{Err: err}
+	}
+	for _, w := range settings.Warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "svmgate: warning: %s\n", w)
+	}
+	return settings, nil
+}

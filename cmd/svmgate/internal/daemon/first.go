@@ -1,0 +1,151 @@
+package daemon
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/inventory"
+	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
+)
+
+// adminName is the account that a first start creates.
+const adminName = "admin"
+
+// firstAccount creates the account admin if nobody can administer the table. An
+// account that exists is never changed.
+func (g *Gateway) firstAccount() error {
+	for _, a := range g.table.Accounts() {
+		if a.Role == store.RoleAdmin {
+			return nil
+		}
+	}
+	if _, taken := g.table.Account(adminName); taken {
+		g.opt.Log.Warn("no account has the role admin, and the name admin belongs to an account with another role")
+		return nil
+	}
+	password := g.settings.AdminPassword
+	show := password == ""
+	if show {
+		var random [18]byte
+		rand.Read(random[:]) // never fails
+		password = base64.RawURLEncoding.EncodeToString(random[:])
+	}
+	hash, err := auth.HashPassword([]byte(password))
+	if err != nil {
+		return fmt.Errorf("account %s: %w", adminName, err)
+	}
+	err = g.table.Update(func(tx *store.Tx) error {
+		_, err := tx.PutAccount(store.Account{Name: adminName, Role: store.RoleAdmin, Hash: hash})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("account %s: %w", adminName, err)
+	}
+	if show {
+		fmt.Fprintf(g.opt.Out, "Created the account %s with the password %s (shown only this once)\n", adminName, password)
+	} else {
+		g.opt.Log.Info("created the account admin with the password of SVMGATE_ADMIN_PASSWORD")
+	}
+	return nil
+}
+
+// maxRefusals is how many refused records of a sample are logged one by one.
+const maxRefusals = 10
+
+// loadSample loads the sample inventory into an empty table.
+func (g *Gateway) loadSample() error {
+	path := g.settings.Sample
+	if path == "" {
+		return nil
+	}
+	if s := g.table.Stats(); s.Tenants+s.SVMs+s.VMs > 0 {
+		g.opt.Log.Info("the sample is not loaded: the table is not empty", "sample", path)
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sample: %w", err)
+	}
+	defer f.Close()
+	head := make([]byte, 512)
+	n, err := f.ReadAt(head, 0)
+	if n == 0 && err != nil {
+		return fmt.Errorf("sample %s: %w", path, err)
+	}
+	result, err := inventory.Load(g.table, f, inventory.Detect(path, head[:n]), inventory.Options{MaxBytes: g.settings.ImportLimit})
+	if err != nil {
+		return fmt.Errorf("sample %s: %w", path, err)
+	}
+	for i, r := range result.Refused {
+		if i == maxRefusals {
+			break
+		}
+		g.opt.Log.Warn("a record of the sample is refused", "line", r.Line, "reason", r.Reason)
+	}
+	s := g.table.Stats()
+	g.opt.Log.Info("the sample is loaded", "sample", path, "tenants", s.Tenants, "svms", s.SVMs, "vms", s.VMs,
+		"refused", len(result.Refused)+result.RefusedMore)
+	return nil
+}
+
+// showSample prints a command that asks for a VM of the table as its agent would
+// and gets an SVM.
+func (g *Gateway) showSample() {
+	if g.settings.Sample == "" {
+		return
+	}
+	vm, ok := g.servedVM()
+	if !ok {
+		fmt.Fprintln(g.opt.Out, "No VM of the sample is assigned an SVM; `svmgate explain BIOS_ID` says why.")
+		return
+	}
+	fmt.Fprintf(g.opt.Out, "Ask as an agent would:\n\n  %s\n\n", g.curl(vm))
+}
+
+// servedVM returns a VM whose agent is assigned an SVM.
+func (g *Gateway) servedVM() (store.BIOSID, bool) {
+	var after store.BIOSID
+	var answer discovery.Answer
+	for {
+		page := g.table.VMs(after, nil, 1000)
+		if len(page) == 0 {
+			return after, false
+		}
+		for _, vm := range page {
+			g.selector.Decide(&discovery.Query{BIOS: vm.BIOS}, &answer)
+			if answer.Result == discovery.Assigned && !vm.Tenant.IsZero() {
+				return vm.BIOS, true
+			}
+			after = vm.BIOS
+		}
+	}
+}
+
+// curl returns a command that asks about vm. Where agents authenticate, the
+// management plane is asked: an administrator is at hand, an agent is not.
+func (g *Gateway) curl(vm store.BIOSID) string {
+	p, account := g.plane("agent"), ""
+	if g.settings.AgentAuth != "none" {
+		p, account = g.plane("admin"), "-u "+adminName+" "
+	}
+	trust := ""
+	if p.listener.TLS != nil {
+		trust = "--cacert " + g.settings.TLSCert + " "
+	}
+	return fmt.Sprintf("curl -s %s%s%s/v1/agents/%s/svm", account, trust, p.here(), vm)
+}
+
+// here returns the address of p for a client on this host.
+func (p *plane) here() string {
+	u := p.url()
+	if tcp, ok := p.listener.Addr().(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		scheme := u[:len(u)-len(tcp.String())]
+		return scheme + net.JoinHostPort("localhost", fmt.Sprint(tcp.Port))
+	}
+	return u
+}
