@@ -52,6 +52,7 @@ func TestBatchWire(t *testing.T) {
 		{`{"version":"12.0"}`, bad("", "invalid_id", `biosId is missing`)},
 		{`{"biosId":"` + vmOf(acme) + `"`, bad(vmOf(acme), "invalid_json", `the line ends within its JSON object`)},
 		{`hello`, bad("", "invalid_json", `the line is not a JSON object: unexpected "hello"`)},
+		{`{"biosId":"` + vmOf(acme) + `","tag":"` + "\x01" + `"}`, bad(vmOf(acme), "invalid_json", `the line is not a JSON object: unexpected "\x01\"}"`)},
 		{`[]`, bad("", "invalid_json", `the line is not a JSON object: unexpected "[]"`)},
 		{`{"biosId":"` + vmOf(acme) + `"}{}`, bad(vmOf(acme), "invalid_json", `the line is not a JSON object: unexpected "{}"`)},
 		{"{\"biosId\":\"\xff\"}", bad("�", "invalid_json", `the line is not UTF-8`)},
@@ -201,6 +202,7 @@ func FuzzBatch(f *testing.F) {
 		`{` + bios + `,"tag":null,"failed":[],"limit":16}` + "\n\r\n" + `{` + bios + `,"limit":1e0}`,
 		`{"biosId":"x","y":[{}]}`, `{"biosId":1}`, `{,}`, `{"a`, `{"\u00`, "\xff", `{}{}`, `null`, ` `, `{"failed":["a",]}`,
 		`{` + bios + `,"tag":"\ud800"}`, `{` + bios + `,` + bios + `}`, `{` + bios + `,"biosIdOrder":null}`,
+		`{` + bios + `,"tag":"a` + "\t" + `b"}`, `{` + bios + `,"tag":"\u00` + "\t" + `41"}`,
 	} {
 		f.Add([]byte(seed))
 	}

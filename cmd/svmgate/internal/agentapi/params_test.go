@@ -91,6 +91,19 @@ func TestGoodParameters(t *testing.T) {
 	}
 }
 
+// What is decoded for one question makes room for the next.
+func TestDecodedTextIsBounded(t *testing.T) {
+	s := new(scratch)
+	for range 1000 {
+		if bad := s.readQuestion([]byte(vmOf(acme)), []byte("tag="+strings.Repeat("%41", 100))); bad != nil {
+			t.Fatal(bad.detail)
+		}
+	}
+	if cap(s.text) > 4096 {
+		t.Errorf("a thousand questions of 100 decoded bytes keep %d", cap(s.text))
+	}
+}
+
 // FuzzQuery holds the reader of questions to one built on net/url: they accept
 // the same and read the same, and nothing of one question is left for the next.
 func FuzzQuery(f *testing.F) {

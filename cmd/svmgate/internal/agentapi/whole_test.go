@@ -25,6 +25,7 @@ var wholeVMs = flag.Int("whole.vms", 1_000_000, "VMs of the table of BenchmarkWh
 // From the handler's entry to its return nothing is allocated, whatever the
 // answer, with and without a token.
 func TestHandlerDoesNotAllocate(t *testing.T) {
+	skipIfRace(t)
 	table := newTable(t)
 	for _, tenant := range []int{acme, idle, tagged, full} {
 		setToken(t, table, tenant, tokenOf(tenant))
@@ -61,6 +62,7 @@ func TestHandlerDoesNotAllocate(t *testing.T) {
 // A line of a batch costs no allocation either; what a batch as a whole costs
 // does not depend on its lines.
 func TestBatchDoesNotAllocatePerLine(t *testing.T) {
+	skipIfRace(t)
 	a := newAPI(t, newTable(t), Config{})
 	line := `{"biosId":"` + vmOf(acme) + `","version":"12.0","failed":["` + svmOf(idle) + `"],"limit":2}` + "\n" + `{"biosId":"` + stranger + `"}` + "\n"
 	few := batchAllocs(a, strings.Repeat(line, 200))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -122,6 +124,7 @@ func TestMethods(t *testing.T) {
 		{"GET", "/v1/agents/", 404, ""},
 		{"GET", "/v1/agents/svm/", 404, ""},
 		{"GET", one + "/", 404, ""},
+		{"GET", "/v1/agents/a/b/svm", 404, ""},
 		{"GET", "/v1/explain/" + vmOf(acme), 404, ""},
 		{"GET", "/", 404, ""},
 		{"OPTIONS", one, 405, "GET, HEAD"},
@@ -220,13 +223,47 @@ func TestAdminAnswersTheSame(t *testing.T) {
 	})
 }
 
-func TestNewRefuses(t *testing.T) {
+// What administrators ask in an agent's place counts as no agent on any SVM; what
+// the agent asks does, once.
+func TestAdminAssignsNobody(t *testing.T) {
 	table := newTable(t)
-	selector, err := discovery.New(discovery.Config{Table: table})
+	selector := newSelector(t, table)
+	a, err := New(Config{Selector: selector})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer selector.Close()
+	load := func() int {
+		candidates := selector.Explain(&discovery.Query{BIOS: id(100 + acme)}).Candidates
+		for _, c := range candidates {
+			if c.ID == id(200+acme) {
+				return c.Load
+			}
+		}
+		t.Fatalf("the SVM is no candidate: %+v", candidates)
+		return 0
+	}
+	ask := func(h fasthttp.RequestHandler) {
+		call(h, "GET", "/v1/agents/"+vmOf(acme)+"/svm", "")
+		ctx := call(h, "POST", "/v1/agents/svm", `{"biosId":"`+vmOf(acme)+`"}`)
+		ctx.Response.Body()
+	}
+	for range 3 {
+		ask(a.Admin)
+	}
+	if got := load(); got != 0 {
+		t.Errorf("after questions of administrators the SVM has %d agents, want 0", got)
+	}
+	for range 3 {
+		ask(a.Handler)
+	}
+	if got := load(); got != 1 {
+		t.Errorf("after questions of one agent the SVM has %d agents, want 1", got)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	table := newTable(t)
+	selector := newSelector(t, table)
 	for field, cfg := range map[string]Config{
 		"Selector": {Table: table},
 		"Table":    {Selector: selector, Auth: Token},

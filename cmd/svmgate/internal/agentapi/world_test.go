@@ -107,15 +107,20 @@ func pinnedSVM(n int, tenant store.TenantID) store.SVM {
 	}
 }
 
-// newAPI returns an API over table.
-func newAPI(tb testing.TB, table *store.Table, cfg Config) *API {
+func newSelector(tb testing.TB, table *store.Table) *discovery.Selector {
 	tb.Helper()
 	selector, err := discovery.New(discovery.Config{Table: table})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(selector.Close)
-	cfg.Selector, cfg.Table = selector, table
+	return selector
+}
+
+// newAPI returns an API over table.
+func newAPI(tb testing.TB, table *store.Table, cfg Config) *API {
+	tb.Helper()
+	cfg.Selector, cfg.Table = newSelector(tb, table), table
 	a, err := New(cfg)
 	if err != nil {
 		tb.Fatal(err)

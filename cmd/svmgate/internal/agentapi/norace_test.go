@@ -1,0 +1,7 @@
+//go:build !race
+
+package agentapi
+
+import "testing"
+
+func skipIfRace(*testing.T) {}
