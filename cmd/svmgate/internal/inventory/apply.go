@@ -19,7 +19,7 @@ const (
 // Apply applies items to t: tenants first, then the others in their order. The
 // rest is as with [Load].
 func Apply(t *store.Table, items []Item, opt Options) (Result, error) {
-	return apply(t, opt, func(fn func(Item) error) error {
+	return apply(t, opt, func(_ bool, fn func(Item) error) error {
 		for _, item := range items {
 			if err := fn(item); err != nil {
 				return err
@@ -30,8 +30,8 @@ func Apply(t *store.Table, items []Item, opt Options) (Result, error) {
 }
 
 // A pass hands all items of an inventory to fn, until fn fails. It can be made
-// more than once.
-type pass func(fn func(Item) error) error
+// more than once. If skim is set, items other than tenants may be empty.
+type pass func(skim bool, fn func(Item) error) error
 
 // errUndo ends a change that must not happen.
 var errUndo = errors.New("undo")
@@ -68,7 +68,7 @@ type applier struct {
 // end, and returns its tenants, so that a record may refer to a later one.
 func (a *applier) collect(all pass) (tenants []Item, err error) {
 	records, size := 0, 0
-	err = all(func(item Item) error {
+	err = all(true, func(item Item) error {
 		records++
 		if records > MaxOneChange && (a.opt.Atomic || a.opt.DryRun) {
 			return failure(item.Line, "", "the inventory has more than %d records, too many for an atomic or dry run; split it", MaxOneChange)
@@ -105,7 +105,7 @@ func (a *applier) index(t *store.Table) {
 
 // rest makes the second pass: all that is no tenant.
 func (a *applier) rest(all pass, fn func(Item) error) error {
-	return all(func(item Item) error {
+	return all(false, func(item Item) error {
 		if item.Tenant != nil {
 			return nil
 		}

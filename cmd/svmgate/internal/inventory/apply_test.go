@@ -336,3 +336,32 @@ func TestResultJSON(t *testing.T) {
 		t.Errorf("%d refusals and %d more, want %d and 5", len(r.Refused), r.RefusedMore, MaxRefused)
 	}
 }
+
+// TestExportImports: what the management API shows can be imported elsewhere.
+func TestExportImports(t *testing.T) {
+	from, to := openTable(t), openTable(t)
+	load(t, from, Options{}, world...)
+	shown, err := json.Marshal(map[string]any{"tenants": from.Tenants(), "svms": from.SVMs(), "vms": from.VMs(store.BIOSID{}, nil, 10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Load(to, bytes.NewReader(shown), JSON, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, r, 4, 0)
+	ignore := cmp.Options{
+		cmpopts.IgnoreFields(store.Tenant{}, "Created", "Updated", "Revision"),
+		cmpopts.IgnoreFields(store.SVM{}, "LastReport", "Revision"),
+		cmpopts.IgnoreFields(store.VM{}, "Created", "Updated", "Revision"),
+		cmpopts.SortSlices(func(a, b store.VM) bool { return a.BIOS.String() < b.BIOS.String() }),
+	}
+	for _, diff := range []string{
+		cmp.Diff(from.Tenants(), to.Tenants(), ignore), cmp.Diff(from.SVMs(), to.SVMs(), ignore),
+		cmp.Diff(from.VMs(store.BIOSID{}, nil, 10), to.VMs(store.BIOSID{}, nil, 10), ignore),
+	} {
+		if diff != "" {
+			t.Errorf("imported elsewhere (-shown +imported):\n%s", diff)
+		}
+	}
+}

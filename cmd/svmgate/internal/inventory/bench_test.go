@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// BenchmarkRead reports the time of one VM, of which [Load] reads each twice.
+// BenchmarkRead reads files of 1,000 VMs and reports the time of one.
 func BenchmarkRead(b *testing.B) {
-	const vms = 10_000
+	const vms = 1000
 	text := map[Format]*bytes.Buffer{CSV: bytes.NewBufferString(CSVHeader + "\n"), NDJSON: {}, JSON: bytes.NewBufferString(`{"vms":[`), YAML: bytes.NewBufferString("vms:\n")}
 	for i := range vms {
 		id := fmt.Sprintf("4221a0c4-0000-4000-8000-%012d", i)
@@ -26,7 +26,7 @@ func BenchmarkRead(b *testing.B) {
 	for f := range Format(4) {
 		b.Run("format="+f.String(), func(b *testing.B) {
 			b.ReportAllocs()
-			for n := 0; n < b.N; n += vms {
+			for b.Loop() {
 				err := Read(bytes.NewReader(text[f].Bytes()), f, func(item Item) error {
 					if item.Err != nil {
 						return item.Err
@@ -37,6 +37,7 @@ func BenchmarkRead(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*vms), "ns/VM")
 		})
 	}
 }

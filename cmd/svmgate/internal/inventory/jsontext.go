@@ -241,6 +241,15 @@ func (j *jsonText) text() string {
 	}
 	b := j.scratch[:0]
 	for {
+		// What needs no look of its own, as much of it as is in the buffer.
+		plain, _ := j.r.Peek(min(j.r.Buffered(), j.left))
+		n := 0
+		for n < len(plain) && plain[n] >= ' ' && plain[n] != '"' && plain[n] != '\\' {
+			n++
+		}
+		b = append(b, plain[:n]...)
+		j.left -= n
+		_, _ = j.r.Discard(n) // of what Peek had
 		switch c := j.next(); {
 		case j.err != nil:
 			return ""

@@ -74,7 +74,7 @@ var csvColumns = strings.Split(CSVHeader, ",")
 
 // readCSV reads VMs. Quotes are those of RFC 4180, but no field holds a line
 // break: so a quote that is left open spoils only its own line.
-func readCSV(br *bufio.Reader, fn func(Item) error) error {
+func readCSV(br *bufio.Reader, skim bool, fn func(Item) error) error {
 	lines := lineReader{r: br}
 	header, bad, err := lines.next()
 	switch {
@@ -97,7 +97,7 @@ func readCSV(br *bufio.Reader, fn func(Item) error) error {
 			return err
 		}
 		item := Item{Line: lines.line, Err: bad}
-		if bad == nil {
+		if bad == nil && !skim {
 			item = parseCSV(string(line), lines.line)
 		}
 		if err := fn(item); err != nil {

@@ -28,12 +28,12 @@ func Load(t *store.Table, r io.Reader, f Format, opt Options) (Result, error) {
 		return Result{}, err
 	}
 	defer s.close()
-	return apply(t, opt, func(fn func(Item) error) error {
+	return apply(t, opt, func(skim bool, fn func(Item) error) error {
 		text, err := s.open()
 		if err != nil {
 			return err
 		}
-		return read(text, f, fn)
+		return read(text, f, skim, fn)
 	})
 }
 

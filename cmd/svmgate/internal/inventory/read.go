@@ -21,14 +21,16 @@ var ErrTooLarge = errors.New("inventory is too large")
 // one record at a time.
 func Read(r io.Reader, f Format, fn func(Item) error) error {
 	var once unique
-	return read(r, f, func(item Item) error {
+	return read(r, f, false, func(item Item) error {
 		once.check(&item)
 		return fn(item)
 	})
 }
 
-// read is [Read] without the check that nothing is named twice.
-func read(r io.Reader, f Format, fn func(Item) error) error {
+// read is [Read] without the check that nothing is named twice. If skim is set
+// only tenants matter: where a line can be told to be another record, it comes
+// as an empty item, and nothing looks into it.
+func read(r io.Reader, f Format, skim bool, fn func(Item) error) error {
 	br := bufio.NewReaderSize(r, 64<<10)
 	if err := checkEncoding(br); err != nil {
 		return err
@@ -44,9 +46,9 @@ func read(r io.Reader, f Format, fn func(Item) error) error {
 	case JSON:
 		return readJSON(br, count)
 	case NDJSON:
-		return readNDJSON(br, count)
+		return readNDJSON(br, skim, count)
 	case CSV:
-		return readCSV(br, count)
+		return readCSV(br, skim, count)
 	default:
 		return readYAML(br, count)
 	}
@@ -98,7 +100,7 @@ func readJSON(br *bufio.Reader, fn func(Item) error) error {
 var sections = map[string]string{"tenants": "tenant", "svms": "svm", "vms": "vm"}
 
 // readNDJSON reads one record a line; a broken line spoils only itself.
-func readNDJSON(br *bufio.Reader, fn func(Item) error) error {
+func readNDJSON(br *bufio.Reader, skim bool, fn func(Item) error) error {
 	lines := lineReader{r: br}
 	var text bufio.Reader
 	for {
@@ -110,7 +112,7 @@ func readNDJSON(br *bufio.Reader, fn func(Item) error) error {
 			return err
 		}
 		item := Item{Line: lines.line, Err: bad}
-		if bad == nil {
+		if bad == nil && !(skim && (bytes.HasPrefix(line, []byte(`{"vm"`)) || bytes.HasPrefix(line, []byte(`{"svm"`)))) {
 			text.Reset(bytes.NewReader(line))
 			item = parseLine(newJSONText(&text, lines.line))
 		}
