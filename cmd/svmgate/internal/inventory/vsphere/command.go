@@ -25,7 +25,7 @@ func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inventory",
 		Short: "Read an inventory from a virtual infrastructure",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
 			return usage("%s needs a command", cmd.CommandPath())
@@ -38,6 +38,13 @@ func Command() *cobra.Command {
 
 func usage(format string, args ...any) error {
 	return cli.UsageError{Err: fmt.Errorf(format, args...)}
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no argument and was given %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+	}
+	return nil
 }
 
 // flags are those of inventory vsphere, as typed.
@@ -79,7 +86,7 @@ SVMGATE_VSPHERE_PASSWORD. A reading account is enough.`,
 
   # every night
   svmgate inventory vsphere --url … --svm-tag Role/SVM --tenant-tag Customer --format ndjson --out - | svmgate import -`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.UsageError{Err: err} })

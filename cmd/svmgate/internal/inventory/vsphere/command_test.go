@@ -151,6 +151,8 @@ func TestUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{}, "inventory needs a command"},
+		{[]string{"proxmox"}, `inventory takes no argument and was given "proxmox"`},
+		{[]string{"vsphere", "vc"}, `vsphere takes no argument and was given "vc"`},
 		{[]string{"vsphere"}, "--url is missing"},
 		{[]string{"vsphere", "--url", "vc.example.org"}, "--url: must be like https://"},
 		{[]string{"vsphere", "--url", "https://vc.example.org"}, "names no account"},
