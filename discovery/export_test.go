@@ -1,0 +1,22 @@
+package discovery
+
+// The arithmetic of law.go is not exported: it is a promise between gateways,
+// not to callers. Tests compare it with their own, number by number, because
+// worlds do not reach its edges.
+var (
+	NegLog2   = negLog2
+	Cost      = cost
+	Inverse   = inverse
+	Probe     = probe
+	Slot      = slot
+	SlotCount = slotCount
+	ScaleFor  = scaleFor
+)
+
+// StopBuilding makes s answer every question by scanning from here on: it still
+// follows the table, but builds no candidate sets. Tests need it because a
+// selector that builds leaves no time to see it scan.
+func (s *Selector) StopBuilding() {
+	close(s.stop)
+	s.built.Wait()
+}

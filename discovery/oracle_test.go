@@ -1,0 +1,376 @@
+package discovery_test
+
+import (
+	"cmp"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
+)
+
+// A reply is what matters of an answer.
+type reply struct {
+	Result discovery.Result
+	SVMs   []entry
+}
+
+func (r reply) equal(o reply) bool { return r.Result == o.Result && slices.Equal(r.SVMs, o.SVMs) }
+
+type entry struct {
+	ID      store.SVMID
+	Address string
+	Local   bool
+}
+
+// decide answers q from the rules in the package comment, one after the other,
+// looking at every SVM. It shares no code with the package.
+func (w *world) decide(q *discovery.Query) reply {
+	r := w.answer(q)
+	w.meet(r.Result.String(), true)
+	return r
+}
+
+func (w *world) answer(q *discovery.Query) reply {
+	vm, ok := w.registered(q)
+	if !ok {
+		if w.rules.unregistered == discovery.Deny {
+			return reply{Result: discovery.NotRegistered}
+		}
+		vm = store.VM{BIOS: q.BIOS}
+	}
+	tenant, ok := w.tenants[vm.Tenant]
+	if ok && tenant.Type == store.Complete && tenant.Status == store.Inactive {
+		return reply{Result: discovery.TenantInactive, SVMs: []entry{{Address: w.rules.dead}}}
+	}
+	settings := w.settings(vm)
+	limit := q.Limit
+	if limit == 0 {
+		limit = discovery.DefaultLimit
+	}
+	usable := w.rank(w.agentOf(q, vm, settings))
+	if len(usable) == 0 {
+		return reply{Result: discovery.NoSVM}
+	}
+	result := discovery.Assigned
+	free := slices.DeleteFunc(slices.Clone(usable), (*candidate).full)
+	if len(free) == 0 {
+		result = discovery.OverCapacity
+		emptiestFirst(usable)
+	} else {
+		w.meet("hard cap", len(free) < len(usable))
+		usable = free
+		if settings.Load == store.Fewest {
+			w.meet("fewest", fewestFirst(usable))
+		}
+	}
+	out := reply{Result: result}
+	for _, c := range usable[:min(limit, len(usable))] {
+		out.SVMs = append(out.SVMs, entry{ID: c.svm.id, Address: c.svm.config.Address, Local: c.local})
+	}
+	return out
+}
+
+// registered returns the VM that asks, if it is known to whom it says it is.
+func (w *world) registered(q *discovery.Query) (store.VM, bool) {
+	vm, ok := w.vms[q.BIOS]
+	if q.Authenticated && vm.Tenant != q.Tenant {
+		return store.VM{}, false
+	}
+	return vm, ok
+}
+
+// remember counts what Select does beyond deciding: an agent whose first SVM
+// changes is one more there and one less where it was, as far as that is known.
+// Of VMs that nobody registered nothing is kept, nor of any other result.
+func (w *world) remember(q *discovery.Query, r reply) {
+	if _, ok := w.registered(q); !ok || r.Result != discovery.Assigned {
+		return
+	}
+	to := r.SVMs[0].ID
+	from, ok := w.first[q.BIOS]
+	if !ok {
+		from = q.Current
+	}
+	w.first[q.BIOS] = to
+	if !w.meet("picks", from != to) {
+		return
+	}
+	w.svms[to].picks++
+	if s, ok := w.svms[from]; ok {
+		s.picks--
+	}
+}
+
+// settings are those of the VM's tenant, or the defaults if it has none.
+func (w *world) settings(vm store.VM) store.Discovery {
+	if tenant, ok := w.tenants[vm.Tenant]; ok {
+		return tenant.Discovery
+	}
+	return store.DefaultDiscovery()
+}
+
+// fewestFirst moves the least loaded of the best class to the front. Of equals
+// the earlier one wins, which is the first in rendezvous order.
+func fewestFirst(ranked []*candidate) (moved bool) {
+	best := 0
+	for i, c := range ranked {
+		if c.sameClass(ranked[0]) && c.svm.load() < ranked[best].svm.load() {
+			best = i
+		}
+	}
+	c := ranked[best]
+	copy(ranked[1:best+1], ranked[:best])
+	ranked[0] = c
+	return best > 0
+}
+
+// emptiestFirst orders SVMs that are all at their hard cap, whatever their class.
+func emptiestFirst(full []*candidate) {
+	burden := func(c *candidate) int64 { return int64(max(0, c.svm.load())) << 32 / c.svm.weight() }
+	slices.SortFunc(full, func(a, b *candidate) int {
+		return cmp.Or(
+			cmp.Compare(burden(a), burden(b)),
+			a.cost.Cmp(b.cost),
+			slices.Compare(a.svm.id[:], b.svm.id[:]),
+		)
+	})
+}
+
+// An agent is what is known of who asks, wherever each fact came from.
+type agent struct {
+	bios       store.BIOSID
+	tenant     store.TenantID
+	version    string // "12.0", or empty if unknown
+	os         store.GuestOS
+	kind       store.AgentKind
+	path       store.Path
+	tag        string
+	protection bool
+	algorithm  store.Algorithm
+	scope      store.PathLevel
+	failed     []store.SVMID
+}
+
+func (w *world) agentOf(q *discovery.Query, vm store.VM, settings store.Discovery) agent {
+	a := agent{
+		bios: q.BIOS, tenant: vm.Tenant, os: vm.OS, kind: vm.Kind, path: vm.Path,
+		tag: settings.Tag, protection: settings.Protection, algorithm: settings.Algorithm, scope: settings.Path,
+		failed: q.Failed[:min(len(q.Failed), discovery.MaxLimit)],
+	}
+	if q.Version != (store.ProductVersion{}) {
+		a.version = fmt.Sprintf("%d.%d", q.Version.Major, q.Version.Minor)
+	} else {
+		a.version = cmp.Or(twoNumbers(vm.Version), twoNumbers(settings.AgentVersion))
+	}
+	if q.OS != store.OSUnknown {
+		a.os = q.OS
+	}
+	if q.Kind != store.AgentUnknown {
+		a.kind = q.Kind
+	}
+	if settings.Locked {
+		return a
+	}
+	if q.Tag.Set {
+		a.tag = string(q.Tag.V)
+	}
+	if q.Protection.Set {
+		a.protection = q.Protection.V
+	}
+	if q.Algorithm.Set {
+		a.algorithm = q.Algorithm.V
+	}
+	if q.Path.Set {
+		a.scope = q.Path.V
+	}
+	return a
+}
+
+// A candidate is an SVM that an agent may use, with what ranks it.
+type candidate struct {
+	svm                      *svm
+	suspect, licensed, suits bool
+	local, preferred         bool // preferred: local, and that counts
+	probe                    int
+	cost                     *big.Int
+}
+
+func (c *candidate) full() bool {
+	return c.svm.config.HardCap > 0 && c.svm.load() >= c.svm.config.HardCap
+}
+
+func (c *candidate) sameClass(o *candidate) bool {
+	return c.suspect == o.suspect && c.licensed == o.licensed && c.suits == o.suits && c.preferred == o.preferred
+}
+
+// A group is what is counted together to tell small classes from large ones.
+type group struct{ licensed, suits, preferred bool }
+
+// rank returns every SVM that a may use, best first, whatever its load.
+func (w *world) rank(a agent) []*candidate {
+	// Members count whether they are up or not, so that an SVM that goes down
+	// changes no other agent's order.
+	members := map[group]int{}
+	var usable []*candidate
+	for _, s := range w.svms {
+		if rule := w.unfit(a, s); w.meet(rule, rule != "") {
+			continue
+		}
+		c := &candidate{svm: s, licensed: w.licensed(s), suits: suits(a, s), local: w.local(a, s)}
+		c.preferred = c.local && a.algorithm == store.Standard
+		members[group{c.licensed, c.suits, c.preferred}]++
+		state := w.state(s)
+		if w.meet("failed", slices.Contains(a.failed, s.id)) ||
+			w.meet(state.String(), state == store.Down || state == store.Draining) {
+			continue
+		}
+		c.suspect = w.meet("suspect", state == store.Suspect)
+		usable = append(usable, c)
+	}
+	var probes map[uint64]int
+	scale := w.scale()
+	for _, c := range usable {
+		size := members[group{c.licensed, c.suits, true}]
+		if !c.preferred {
+			size += members[group{c.licensed, c.suits, false}]
+		}
+		w.meet("large class of locals", c.preferred && size > discovery.SmallClass)
+		if w.meet("large class", size > discovery.SmallClass) {
+			if probes == nil {
+				probes = probesOf(a.bios)
+			}
+			c.probe = firstProbe(probes, slots(c.svm, scale))
+		}
+		c.cost = costOf(a.bios, c.svm)
+	}
+	slices.SortFunc(usable, func(a, b *candidate) int {
+		return cmp.Or(
+			yesFirst(!a.suspect, !b.suspect),
+			yesFirst(a.licensed, b.licensed),
+			yesFirst(a.suits, b.suits),
+			yesFirst(a.preferred, b.preferred),
+			cmp.Compare(a.probe, b.probe),
+			a.cost.Cmp(b.cost),
+			slices.Compare(a.svm.id[:], b.svm.id[:]),
+		)
+	})
+	if len(usable) > 0 {
+		best, worst := usable[0], usable[len(usable)-1]
+		w.meet("P1", best.licensed != worst.licensed)
+		w.meet("P2", best.suits != worst.suits)
+		w.meet("P3", best.preferred != worst.preferred)
+	}
+	return usable
+}
+
+func yesFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// unfit names the first rule by which s is no SVM for a whatever its state, or
+// is empty.
+func (w *world) unfit(a agent, s *svm) string {
+	if rules := w.broken(a, s); len(rules) > 0 {
+		return rules[0]
+	}
+	return ""
+}
+
+// broken names the rules by which s is no SVM for a whatever its state.
+func (w *world) broken(a agent, s *svm) (rules []string) {
+	breaks := func(rule string, broken bool) {
+		if broken {
+			rules = append(rules, rule)
+		}
+	}
+	f, c := s.facts, s.config
+	breaks("F1", a.version != "" && !w.compatible(a.version, twoNumbers(f.Version)))
+	breaks("F2", a.protection && !f.Encryption)
+	breaks("F2", !a.protection && f.Encryption && !f.AllowUnprotected)
+	breaks("F3", a.tag != "" && !slices.Contains(c.Tags, a.tag))
+	breaks("F3", a.tag == "" && len(c.Tags) > 0)
+	breaks("F4", a.kind != store.AgentUnknown && len(f.Kinds) > 0 && !slices.Contains(f.Kinds, a.kind))
+	breaks("F5", a.algorithm == store.Extended && a.scope != store.PathIgnore && !samePlace(a.path, f.Path, a.scope))
+	breaks("F7", len(c.Tenants) > 0 && !slices.Contains(c.Tenants, a.tenant))
+	return rules
+}
+
+// documented are the pairs of versions that the product's documents name, and
+// those that continue their series.
+var documented = map[string][]string{
+	"5.1": {"5.1"}, "5.2": {"5.2"},
+	"12.0": {"6.0"}, "12.1": {"6.1"}, "12.2": {"6.2"}, "12.3": {"6.3"}, "12.4": {"6.4"},
+}
+
+func (w *world) compatible(agent, svm string) bool {
+	matrix := w.rules.matrix
+	if matrix == nil {
+		matrix = documented
+	}
+	return svm != "" && (agent == svm || slices.Contains(matrix[agent], svm))
+}
+
+func (w *world) licensed(s *svm) bool {
+	l := s.facts.License
+	return l.State == store.LicenseValid && (l.Expires.IsZero() || l.Expires.After(time.Now()))
+}
+
+func suits(a agent, s *svm) bool {
+	switch key := s.facts.License.Key; a.os {
+	case store.OSServer:
+		return key == store.KeyCore || key == store.KeyServer
+	case store.OSDesktop:
+		return key == store.KeyCore || key == store.KeyDesktop
+	default:
+		return false
+	}
+}
+
+// local is a fact of both algorithms, though only the standard one prefers it.
+func (w *world) local(a agent, s *svm) bool {
+	if s.facts.LargeInfra {
+		return false
+	}
+	if s.facts.Platform == store.OpenStack {
+		return samePlace(a.path, s.facts.Path, w.rules.openStack)
+	}
+	return samePlace(a.path, s.facts.Path, store.PathHost)
+}
+
+func samePlace(a, b store.Path, level store.PathLevel) bool {
+	x, y := place(a, level), place(b, level)
+	return x != "" && x == y
+}
+
+func place(p store.Path, level store.PathLevel) string {
+	return map[store.PathLevel]string{
+		store.PathHost: p.Host, store.PathCluster: p.Cluster, store.PathZone: p.Zone,
+	}[level]
+}
+
+// twoNumbers returns the first two numbers of a version, or nothing if it can
+// not be read.
+func twoNumbers(version string) string {
+	parts := strings.Split(version, ".")
+	if len(parts) < 2 {
+		return ""
+	}
+	major, err1 := strconv.ParseUint(parts[0], 10, 16)
+	minor, err2 := strconv.ParseUint(parts[1], 10, 16)
+	if err1 != nil || err2 != nil || major == 0 && minor == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d.%d", major, minor)
+}
