@@ -61,8 +61,8 @@ type Found struct {
 	Unmapped int              // VMs that were left out because they are nobody's
 }
 
-// Read reads the inventory of a vCenter by the given rules. It holds all of it:
-// some 3 KiB for each virtual machine.
+// Read reads the inventory of a vCenter by the given rules. It holds all of it in
+// memory.
 func Read(ctx context.Context, cfg Config, rules Rules) (*Found, error) {
 	if err := rules.Check(); err != nil {
 		return nil, err
