@@ -27,6 +27,7 @@ type World struct {
 const (
 	tenantIDs = iota + 1
 	svmIDs
+	biosIDs
 	vmIDs
 )
 
@@ -42,12 +43,13 @@ func (w World) id(kind, i int) (id [16]byte) {
 }
 
 // BIOS returns the BIOS ID of the i-th VM.
-func (w World) BIOS(i int) store.BIOSID { return w.id(vmIDs, i) }
+func (w World) BIOS(i int) store.BIOSID { return w.id(biosIDs, i) }
 
 // Tenant returns the i-th tenant: complete, active, with default settings.
 func (w World) Tenant(i int) store.Tenant {
 	t := store.Tenant{
 		ID: w.id(tenantIDs, i), Name: fmt.Sprintf("tenant-%d", i), Status: store.Active, Discovery: store.DefaultDiscovery(),
+		Subnets: []string{}, // an inventory has no null; likewise below
 	}
 	if w.EachTenant != nil {
 		w.EachTenant(i, &t)
@@ -61,9 +63,11 @@ func (w World) SVM(i int) store.SVM {
 		ID: w.id(svmIDs, i),
 		SVMConfig: store.SVMConfig{
 			Name: fmt.Sprintf("svm-%d", i), Address: fmt.Sprintf("10.9.%d.%d", i/250%250, i%250+1), Pinned: true,
+			Tags: []string{}, Tenants: []store.TenantID{},
 		},
 		SVMFacts: store.SVMFacts{
 			Version: "6.0", Path: w.path(i), License: store.License{State: store.LicenseValid},
+			Kinds: []store.AgentKind{},
 		},
 	}
 	if w.EachSVM != nil {
@@ -75,7 +79,7 @@ func (w World) SVM(i int) store.SVM {
 // VM returns the i-th VM.
 func (w World) VM(i int) store.VM {
 	vm := store.VM{
-		BIOS: w.BIOS(i), Name: fmt.Sprintf("vm-%d", i), OS: store.OSServer, Kind: store.AgentLinux, Version: "12.0",
+		BIOS: w.BIOS(i), ID: w.id(vmIDs, i), Name: fmt.Sprintf("vm-%d", i), OS: store.OSServer, Kind: store.AgentLinux, Version: "12.0",
 		Path: w.path(i / max(w.Tenants, 1)),
 	}
 	if w.Tenants > 0 {

@@ -47,6 +47,9 @@ func TestWorld(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record) != 1 {
 			t.Fatalf("%s: %v", line, err)
 		}
+		if strings.Contains(line, "null") || strings.Contains(line, `"id":""`) {
+			t.Fatalf("%s: an inventory has neither null nor empty ids", line)
+		}
 		for kind := range record {
 			counts[kind]++
 		}

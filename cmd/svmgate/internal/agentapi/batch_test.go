@@ -3,6 +3,7 @@ package agentapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -173,7 +174,7 @@ func TestBatchReaders(t *testing.T) {
 		for {
 			n, err := b.Read(buf)
 			got = append(got, buf[:n]...)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if n == 0 || err != nil {
@@ -185,7 +186,7 @@ func TestBatchReaders(t *testing.T) {
 		}
 		b.Close()
 		b.Close()
-		if n, err := b.Read(buf); n != 0 || err != io.EOF {
+		if n, err := b.Read(buf); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("Read after Close = %d, %v", n, err)
 		}
 	}

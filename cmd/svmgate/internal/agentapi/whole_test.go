@@ -2,6 +2,7 @@ package agentapi
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -264,7 +265,7 @@ func benchServer(b *testing.B, h fasthttp.RequestHandler, requests [][]byte) {
 		return requests[rand.IntN(len(requests))]
 	}}
 	b.ResetTimer()
-	if err := s.ServeConn(f); err != nil && err != io.EOF {
+	if err := s.ServeConn(f); err != nil && !errors.Is(err, io.EOF) {
 		b.Fatal(err)
 	}
 	if f.answers != b.N {
