@@ -283,11 +283,17 @@ func (st *stage) ask(a ask) (why string) {
 	return wrongRefresh(&first)
 }
 
+// decideWithSets decides once the set stands. A set that was asked for while the
+// table changed may be lost with the change: then the question asks for it again.
 func (st *stage) decideWithSets(q *discovery.Query, a *discovery.Answer) {
-	st.standing.Wait()
-	before := st.standing.Stats().Scans
-	st.standing.Decide(q, a)
-	st.world.meet("a scan after Wait", st.standing.Stats().Scans > before)
+	scans := true
+	for tries := 0; scans && tries < 2; tries++ {
+		st.standing.Wait()
+		before := st.standing.Stats().Scans
+		st.standing.Decide(q, a)
+		scans = st.standing.Stats().Scans > before
+	}
+	st.world.meet("a scan after Wait", scans)
 	st.world.meet("a set after StopBuilding", st.scanning.Stats().Sets > 0)
 }
 
