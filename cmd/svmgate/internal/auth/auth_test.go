@@ -48,13 +48,20 @@ func put(t testing.TB, table *store.Table, accounts ...store.Account) {
 	}
 }
 
+// hashes keeps one hash for each password: they are slow on purpose.
+var hashes sync.Map
+
 func account(t testing.TB, name, password string, role store.Role) store.Account {
 	t.Helper()
-	hash, err := HashPassword([]byte(password))
-	if err != nil {
-		t.Fatal(err)
+	hash, ok := hashes.Load(password)
+	if !ok {
+		fresh, err := HashPassword([]byte(password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash, _ = hashes.LoadOrStore(password, fresh)
 	}
-	return store.Account{Name: name, Role: role, Hash: hash}
+	return store.Account{Name: name, Role: role, Hash: hash.(string)}
 }
 
 func newAccounts(t testing.TB, table *store.Table) *Accounts {
@@ -160,12 +167,12 @@ func TestRememberedIsFast(t *testing.T) {
 func TestVerifyFromManyGoroutines(t *testing.T) {
 	a := newAccounts(t, newTable(t, account(t, "ada", "one", store.RoleAdmin)))
 	var wg sync.WaitGroup
-	for i := range 8 {
+	for i := range 4 {
 		wg.Go(func() {
 			if _, ok := a.Verify("ada", []byte("one")); !ok {
 				t.Error("the right password is refused")
 			}
-			if i%4 == 0 {
+			if i == 0 {
 				if _, ok := a.Verify("ada", []byte("no")); ok {
 					t.Error("a wrong password is accepted")
 				}

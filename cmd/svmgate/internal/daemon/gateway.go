@@ -77,8 +77,7 @@ func Start(ctx context.Context, opt Options) (*Gateway, error) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		g.close(ctx)
-		return nil, err
+		return nil, errors.Join(err, g.close(ctx))
 	}
 	g.ops.SetReady(nil)
 	g.announce()
