@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,15 +116,21 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// document is the document as a client reads it.
+// document is the document as a client reads it; loading it takes 20 ms.
 func document(t *testing.T) *openapi3.T {
 	t.Helper()
-	text, err := documentJSON()
-	check(t, err)
-	doc, err := openapi3.NewLoader().LoadFromData(text)
+	doc, err := loadDocument()
 	check(t, err)
 	return doc
 }
+
+var loadDocument = sync.OnceValues(func() (*openapi3.T, error) {
+	text, err := documentJSON()
+	if err != nil {
+		return nil, err
+	}
+	return openapi3.NewLoader().LoadFromData(text)
+})
 
 // An answer is what the gateway said.
 type answer struct {

@@ -98,35 +98,32 @@ func tenantCreate(conn *connection) *cobra.Command {
 
 // body is the tenant as the API reads it.
 func (t *newTenant) body(cmd *cobra.Command, name string) map[string]any {
-	given := func(values map[string]any, fields map[string]string) map[string]any {
+	status := store.Inactive
+	if t.active {
+		status = store.Active
+	}
+	type field struct {
+		flag, name string
+		value      any
+	}
+	given := func(fields ...field) map[string]any {
 		out := map[string]any{}
-		for flag, v := range values {
-			if cmd.Flags().Changed(flag) {
-				out[fields[flag]] = v
+		for _, f := range fields {
+			if cmd.Flags().Changed(f.flag) {
+				out[f.name] = f.value
 			}
 		}
 		return out
 	}
-	status := "inactive"
-	if t.active {
-		status = "active"
-	}
-	out := given(
-		map[string]any{"id": t.id, "type": t.kind, "description": t.description, "subnet": t.subnets, "active": status},
-		map[string]string{"id": "id", "type": "type", "description": "description", "subnet": "subnets", "active": "status"})
-	discovery := given(
-		map[string]any{
-			"algorithm": t.algorithm, "path": t.path, "load": t.load, "tag": t.tag, "protection": t.protection,
-			"agent-version": t.agentVersion, "unlocked": !t.unlocked,
-		},
-		map[string]string{
-			"algorithm": "algorithm", "path": "path", "load": "load", "tag": "tag", "protection": "protection",
-			"agent-version": "agentVersion", "unlocked": "locked",
-		})
+	out := given(field{"id", "id", t.id}, field{"type", "type", t.kind}, field{"description", "description", t.description},
+		field{"subnet", "subnets", t.subnets}, field{"active", "status", status})
+	out["name"] = name
+	discovery := given(field{"algorithm", "algorithm", t.algorithm}, field{"path", "path", t.path}, field{"load", "load", t.load},
+		field{"tag", "tag", t.tag}, field{"protection", "protection", t.protection},
+		field{"agent-version", "agentVersion", t.agentVersion}, field{"unlocked", "locked", !t.unlocked})
 	if len(discovery) > 0 {
 		out["discovery"] = discovery
 	}
-	out["name"] = name
 	return out
 }
 
