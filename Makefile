@@ -58,7 +58,7 @@ bench: ## every Go benchmark
 	$(GO) test -run '^$$' -bench . -timeout 60m ./...
 
 bench-smoke: ## every Go benchmark once, small: do they still run?
-	$(GO) test -run '^$$' -bench . -benchtime 1x -short -timeout 5m ./...
+	$(GO) test -run '^$$' -bench . -benchtime 1x -short -timeout 5m $$(grep -rlE '^func Benchmark' --include='*_test.go' . | xargs -n 1 dirname | sort -u)
 
 examples: ## build and run every example
 	@set -e; for main in examples/*/main.go; do dir=$$(dirname $$main); echo "$$dir:"; timeout 60 $(GO) run ./$$dir; done
