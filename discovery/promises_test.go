@@ -226,7 +226,7 @@ func checkAllocations(t *testing.T, sel *discovery.Selector, agents []store.BIOS
 }
 
 // Select takes no lock: it answers while a writer is in the middle of a change.
-func TestSelectProceedsWhileAWriterWrites(t *testing.T) {
+func TestSelectTakesNoLock(t *testing.T) {
 	st := newStage(t, serving, plainSVMs(100)...)
 	writing, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
