@@ -117,6 +117,7 @@ func TestRecordsThatContradictTheirKeysAreRefused(t *testing.T) {
 		"placement of no VM":      {Key{KindPlacement, [16]byte{}}, at, placement.encode()},
 		"account under another":   {accountKey("viewer"), at, encodeAccount(&account)},
 		"deletion of activation":  {Key{KindActivation, [16]byte{1}}, at, nil},
+		"list cut short":          {Key{KindSVMConfig, [16]byte{1}}, at, []byte{1, 0, 0, 2, 1, 'a'}},
 		"damaged tenant":          {Key{KindTenant, [16]byte{1}}, at, []byte{1, 200}},
 		"value of no format":      {Key{KindTenant, [16]byte{1}}, at, []byte{0}},
 		"list longer than itself": {Key{KindSVMFacts, [16]byte{1}}, at, []byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1}},

@@ -24,8 +24,8 @@ type BIOSID [16]byte
 // ErrMalformedID reports text that is not a UUID.
 var ErrMalformedID = errors.New("not a UUID: want 32 hexadecimal digits, with or without hyphens or braces")
 
-// NewTenantID, NewSVMID and NewVMID return fresh random ids, ordered by time
-// (RFC 9562, version 7). They panic if the system has no randomness left.
+// NewTenantID returns a fresh random id, ordered by time (RFC 9562, version 7).
+// It panics if the system has no randomness left.
 func NewTenantID() TenantID { return TenantID(uuid.Must(uuid.NewV7())) }
 
 // NewSVMID returns a fresh id; see [NewTenantID].

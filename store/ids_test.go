@@ -108,8 +108,12 @@ func TestZeroIDIsEmptyText(t *testing.T) {
 }
 
 func TestNewIDsDiffer(t *testing.T) {
-	if NewTenantID() == NewTenantID() || NewSVMID() == NewSVMID() || NewVMID() == NewVMID() {
-		t.Error("two new ids are equal")
+	seen := map[[16]byte]bool{}
+	for range 1000 {
+		seen[NewTenantID()], seen[NewSVMID()], seen[NewVMID()] = true, true, true
+	}
+	if len(seen) != 3000 {
+		t.Errorf("3000 new ids are %d different ones", len(seen))
 	}
 }
 

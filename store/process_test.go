@@ -69,6 +69,9 @@ func writeUntilKilled(dir string) error {
 
 // Whatever was acknowledged is there after kill -9 at any moment, and of a change
 // that was not there is all or nothing.
+//
+// It is not parallel to tests that open directories: until the new process runs,
+// it shares their locks.
 func TestAcknowledgedWritesSurviveKill9(t *testing.T) {
 	dir := t.TempDir()
 	for cycle := range 3 {

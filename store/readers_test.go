@@ -60,6 +60,7 @@ func (vm *VM) looksLike(o *VM) bool {
 // While a writer adds 200,000 VMs and changes others, readers find every VM that
 // was acknowledged, and it is in one of its states, never a mix of them.
 func TestLookupsAreRightWhileAWriterIsAtWork(t *testing.T) {
+	t.Parallel()
 	const batch, changing = 10_000, 200
 	vms := 200_000
 	if testing.Short() {

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -102,6 +104,88 @@ func TestFactsKeepTheirLimits(t *testing.T) {
 			if (n != 0) != (i == j) {
 				t.Errorf("field %d of facts changes field %d to %d", i, j, n)
 			}
+		}
+	}
+}
+
+// While a shard grows, again and again, a reader never misses what was there
+// before.
+func TestGrowingHidesNothing(t *testing.T) {
+	var ids []BIOSID // of one shard
+	for n := 0; len(ids) < 1000; n++ {
+		if id := numberedBIOS(n); hashBIOS(&id)>>56 == 7 {
+			ids = append(ids, id)
+		}
+	}
+	var shared atomic.Pointer[vmTable]
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !done.Load() {
+			if table := shared.Load(); table != nil {
+				if _, facts := table.find(&ids[0]); facts&factsLive == 0 {
+					t.Error("a VM that was there before is not found")
+					return
+				}
+			}
+		}
+	})
+	for range 100 {
+		table := new(vmTable)
+		for i := range ids {
+			table.setFacts(table.claim(&ids[i]), packFacts(1, 0, 0, 0, 0))
+			if i == 0 {
+				shared.Store(table)
+			}
+		}
+	}
+	done.Store(true)
+	wg.Wait()
+}
+
+// A VM that moves to and fro is in one place or the other, never half in both.
+func TestFactsAreNeverTorn(t *testing.T) {
+	here := packFacts(MaxTenants, 0, MaxVersions, 0, 3)
+	there := packFacts(0, MaxPaths, 0, 3, 0)
+	id := numberedBIOS(0)
+	var table vmTable
+	slot := table.claim(&id)
+	table.setFacts(slot, here)
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !done.Load() {
+			if _, facts := table.find(&id); facts != here && facts != there {
+				t.Errorf("the VM is seen with facts %x, which are neither %x nor %x", facts, here, there)
+				return
+			}
+		}
+	})
+	for range 200_000 {
+		table.setFacts(slot, there)
+		table.setFacts(slot, here)
+	}
+	done.Store(true)
+	wg.Wait()
+	if n := table.live.Load(); n != 1 {
+		t.Errorf("the table counts %d VMs, want 1", n)
+	}
+}
+
+// A VM's records are written to the arena once: an import leaves no garbage.
+func TestNewVMsLeaveNoGarbage(t *testing.T) {
+	table := open(t, Config{})
+	table.must(t, func(tx *Tx) error {
+		for n := range 1000 {
+			if _, err := tx.PutVM(VM{BIOS: numberedBIOS(n), Name: "vm", Version: "12.0"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i := range table.vms.shards {
+		if n := table.vms.shards[i].garbage; n != 0 {
+			t.Fatalf("shard %d has %d bytes of garbage after an import", i, n)
 		}
 	}
 }
