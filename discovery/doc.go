@@ -73,8 +73,8 @@
 //     own: the first probe that meets a slot of the SVM. That too depends on the
 //     agent and the SVM alone (given the scale of slots), and is found in constant
 //     time, where costs would have to be computed for all. Shares are rounded to
-//     1/64 of the scale, and no SVM has less than that. An SVM not met in [MaxProbes] probes comes
-//     last.
+//     1/64 of the scale, and no SVM has less than that. An SVM not met in
+//     [MaxProbes] probes comes last.
 //
 // Two things reorder agents that have lost nothing, and both need a change of
 // configuration: a class that grows beyond SmallClass, or shrinks to it; and a

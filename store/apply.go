@@ -228,7 +228,9 @@ func (t *Table) publish(tenants, svms [][16]byte, s *stage) {
 			t.tenantIndex[id] = i
 			next.tenants = append(next.tenants, nil)
 		}
+		was := next.tenants[i]
 		next.tenants[i] = tenantFrom(id, t.rows[Key{KindTenant, id}], t.rows[Key{KindActivation, id}])
+		t.rename(was, next.tenants[i])
 		change.Tenants = append(change.Tenants, i)
 	}
 	t.publishSVMs(next, change, svms, s)
@@ -240,6 +242,22 @@ func (t *Table) publish(tenants, svms [][16]byte, s *stage) {
 	t.view.Store(next)
 	for _, fn := range t.observers.fns {
 		fn(change)
+	}
+}
+
+// rename keeps tenantNames in step; either tenant may be nil.
+func (t *Table) rename(was, is *Tenant) {
+	if was != nil && is != nil && was.Name == is.Name {
+		return
+	}
+	if was != nil {
+		rest := slices.DeleteFunc(t.tenantNames[was.Name], func(id TenantID) bool { return id == was.ID })
+		if t.tenantNames[was.Name] = rest; len(rest) == 0 {
+			delete(t.tenantNames, was.Name)
+		}
+	}
+	if is != nil {
+		t.tenantNames[is.Name] = append(t.tenantNames[is.Name], is.ID)
 	}
 }
 

@@ -28,16 +28,13 @@ func (t *Table) tenant(id TenantID) (Tenant, bool) {
 // TenantByName returns the tenant with the given name. Should two gateways have
 // created one each before they saw each other, it is the one with the lower id.
 func (t *Table) TenantByName(name string) (Tenant, bool) {
-	var found *Tenant
-	for _, tenant := range t.view.Load().tenants {
-		if tenant != nil && tenant.Name == name && (found == nil || compareID(tenant.ID, found.ID) < 0) {
-			found = tenant
-		}
-	}
-	if found == nil {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	ids := t.tenantNames[name]
+	if len(ids) == 0 {
 		return Tenant{}, false
 	}
-	return *found, true
+	return t.tenant(slices.MinFunc(ids, func(a, b TenantID) int { return compareID(a, b) }))
 }
 
 // Tenants returns all tenants, ordered by id.

@@ -57,6 +57,7 @@ type Table struct {
 	rows        map[Key]Record // all kinds but those of VMs
 	accounts    map[string]Account
 	tenantIndex map[TenantID]int
+	tenantNames map[string][]TenantID // mostly one each
 	svmIndex    map[SVMID]int
 	symbols     *symbols
 }
@@ -100,7 +101,7 @@ func Open(cfg Config) (*Table, error) {
 		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond), journal: cfg.Journal,
 		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
 		rows: map[Key]Record{}, accounts: map[string]Account{},
-		tenantIndex: map[TenantID]int{{}: 0}, svmIndex: map[SVMID]int{}, symbols: newSymbols(),
+		tenantIndex: map[TenantID]int{{}: 0}, tenantNames: map[string][]TenantID{}, svmIndex: map[SVMID]int{}, symbols: newSymbols(),
 	}
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
 	t.tokens.Store(&map[[32]byte]TenantID{})

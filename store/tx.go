@@ -182,11 +182,12 @@ func (tx *Tx) SetToken(token Token) (bool, error) {
 // SVM returns the SVM with the given id. Its state is what was written, not what
 // reports make of it: for that see [Table.SVM].
 func (tx *Tx) SVM(id SVMID) (SVM, bool) {
-	c, err := decodeSVMConfig(tx.current(KindSVMConfig, id).Value)
+	config, facts := tx.current(KindSVMConfig, id), tx.current(KindSVMFacts, id)
+	c, err := decodeSVMConfig(config.Value)
 	if err != nil {
 		return SVM{}, false
 	}
-	f, err := decodeFacts(tx.current(KindSVMFacts, id).Value)
+	f, err := decodeFacts(facts.Value)
 	if err != nil {
 		f = SVMFacts{}
 	}
@@ -194,13 +195,16 @@ func (tx *Tx) SVM(id SVMID) (SVM, bool) {
 	c.Tags, c.Tenants, f.Kinds = notNil(c.Tags), notNil(c.Tenants), notNil(f.Kinds)
 	return SVM{
 		ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, ConnectedAgents: load.Connected, State: c.Wanted,
-		LastReport: load.Reported,
+		LastReport: load.Reported, Revision: fingerprint(config.Version, facts.Version),
 	}, true
 }
 
 // PutSVM creates or replaces an SVM: its configuration, with State as written,
 // and its facts and connected agents as a report. LastReport is ignored.
 func (tx *Tx) PutSVM(s SVM) (bool, error) {
+	if err := validateReport(&s.SVMFacts, s.ConnectedAgents); err != nil {
+		return false, err
+	}
 	configured, err := tx.ConfigureSVM(s.ID, s.SVMConfig, s.State)
 	if err != nil {
 		return false, err
@@ -230,13 +234,7 @@ func (tx *Tx) ReportSVM(id SVMID, f SVMFacts, connected int) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("SVM %s: %w", id, ErrNotFound)
 	}
-	if err := checkRange("connectedAgents", connected); err != nil {
-		return false, err
-	}
-	if err := checkTime("license.expires", f.License.Expires); err != nil {
-		return false, err
-	}
-	if err := validateFacts(&f); err != nil {
+	if err := validateReport(&f, connected); err != nil {
 		return false, err
 	}
 	changed := tx.put(KindSVMFacts, id, encodeFacts(&f))

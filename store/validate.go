@@ -86,7 +86,13 @@ func (r *svmConfigRow) validate() error {
 	)
 }
 
-func validateFacts(f *SVMFacts) error {
+func validateReport(f *SVMFacts, connected int) error {
+	if err := cmp.Or(
+		checkRange("connectedAgents", connected),
+		checkTime("license.expires", f.License.Expires),
+	); err != nil {
+		return err
+	}
 	if err := checkText("version", f.Version, maxName); err != nil {
 		return err
 	}

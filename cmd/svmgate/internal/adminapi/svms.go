@@ -122,7 +122,7 @@ func (a *API) putSVM(c *call) error {
 	status := 200
 	err = a.table.Update(func(tx *store.Tx) error {
 		old, exists := tx.SVM(id)
-		if err := c.ifMatchSVM(id); err != nil {
+		if err := c.ifMatch(exists, old.Revision); err != nil {
 			return err
 		}
 		s := store.SVM{ID: id, State: old.State}
@@ -145,13 +145,6 @@ func (a *API) putSVM(c *call) error {
 	return c.answerSVM(status, id)
 }
 
-// ifMatchSVM is ifMatch for an SVM. It asks the table: what a transaction reads
-// has no revision yet.
-func (c *call) ifMatchSVM(id store.SVMID) error {
-	s, exists := c.api.table.SVM(id)
-	return c.ifMatch(exists, s.Revision)
-}
-
 // changeSVM changes one SVM in place, by change. If observed, what it did counts
 // as a report.
 func (a *API) changeSVM(c *call, observed bool, change func(*store.SVM) error) error {
@@ -164,7 +157,7 @@ func (a *API) changeSVM(c *call, observed bool, change func(*store.SVM) error) e
 		if !ok {
 			return noSVM(id)
 		}
-		if err := c.ifMatchSVM(id); err != nil {
+		if err := c.ifMatch(true, s.Revision); err != nil {
 			return err
 		}
 		if err := change(&s); err != nil {
@@ -251,10 +244,11 @@ func (a *API) deleteSVM(c *call) error {
 		return err
 	}
 	err = a.table.Update(func(tx *store.Tx) error {
-		if _, ok := tx.SVM(id); !ok {
+		s, ok := tx.SVM(id)
+		if !ok {
 			return noSVM(id)
 		}
-		if err := c.ifMatchSVM(id); err != nil {
+		if err := c.ifMatch(true, s.Revision); err != nil {
 			return err
 		}
 		_, err := tx.DeleteSVM(id)

@@ -145,12 +145,6 @@ func (a *applier) svm(tx *store.Tx, in *SVM) (bool, error) {
 	}
 	changed, err := putSVM(tx, in, &next)
 	if err != nil {
-		// The configuration may have been staged before the facts were refused.
-		if exists {
-			_, _ = tx.ConfigureSVM(id, old.SVMConfig, old.State)
-		} else {
-			_, _ = tx.DeleteSVM(id)
-		}
 		return false, err
 	}
 	if in.Name != nil {
