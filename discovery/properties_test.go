@@ -76,7 +76,7 @@ func TestLosingAnSVMMovesOnlyItsAgents(t *testing.T) {
 		},
 		"forgotten": forgetSVM,
 	}
-	agents := randomBIOSIDs(20_000)
+	agents := randomBIOSIDs(10_000)
 	for _, n := range []int{8, 64, 200} {
 		for name, lose := range ways {
 			t.Run(fmt.Sprintf("svms=%d/%s", n, name), func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestLosingAnSVMMovesOnlyItsAgents(t *testing.T) {
 
 // An SVM that is added takes agents from the others, and moves none between them.
 func TestAddingAnSVMMovesAgentsOnlyToIt(t *testing.T) {
-	agents := randomBIOSIDs(20_000)
+	agents := randomBIOSIDs(10_000)
 	for _, n := range []int{8, 63, 200} {
 		t.Run(fmt.Sprintf("svms=%d", n), func(t *testing.T) {
 			st := newStage(t, serving, plainSVMs(n)...)
@@ -137,7 +137,10 @@ func TestAddingAnSVMMovesAgentsOnlyToIt(t *testing.T) {
 
 // Agents spread in proportion to capacity.
 func TestSharesFollowCapacity(t *testing.T) {
-	const agents = 200_000
+	agents := 200_000
+	if testing.Short() {
+		agents = 30_000
+	}
 	ids := randomBIOSIDs(agents)
 	tests := []struct {
 		name     string
@@ -163,7 +166,7 @@ func TestSharesFollowCapacity(t *testing.T) {
 				count[p[0]]++
 			}
 			for i := range tt.svms {
-				fair := agents * float64(tt.capacity(i)) / float64(total)
+				fair := float64(agents) * float64(tt.capacity(i)) / float64(total)
 				bound := 5*math.Sqrt(fair) + fair*tt.spread
 				if got := float64(count[plainSVM(i, 0).id]); math.Abs(got-fair) > bound {
 					t.Errorf("svm %d of capacity %d has %.0f agents, want %.0f ± %.0f", i, tt.capacity(i), got, fair, bound)
