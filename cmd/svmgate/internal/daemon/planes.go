@@ -42,7 +42,7 @@ func (g *Gateway) agentPlane(ctx context.Context) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.serveHTTP(p, c.MaxConnections, false)
+	g.serveHTTP(p, g.connectionLimit(), false)
 	return p, nil
 }
 

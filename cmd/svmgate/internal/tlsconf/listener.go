@@ -23,6 +23,9 @@ const (
 // errBusy ends a handshake that has not got its turn in time.
 var errBusy = errors.New("tlsconf: too many handshakes at once")
 
+// errNoHandshake refuses to write to a client that has not proved to speak TLS.
+var errNoHandshake = errors.New("tlsconf: no handshake yet")
+
 // turns bounds the handshakes that are computed at once in this process. Each
 // takes some 280 µs of a processor; more at once than there are processors would
 // only make each of them late.
@@ -133,22 +136,53 @@ type tlsConn struct {
 	*tls.Conn
 	raw      *gatedConn
 	listener *Listener
+
+	ready  atomic.Bool // the handshake ended well
+	failed atomic.Bool // it did not, and has been counted
 }
 
-// Handshake runs the handshake within its time. fasthttp calls it first.
+// Handshake runs the handshake within its time. fasthttp calls it first; net/http
+// begins to read, which runs it, too.
 func (c *tlsConn) Handshake() error {
 	if err := c.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return err
 	}
 	err := c.Conn.Handshake()
 	c.raw.leave()
+	c.settle(err)
 	if err != nil {
-		c.listener.failed.Add(1)
 		explain(err)
 		return err
 	}
-	c.listener.handshakes.Add(1)
 	return c.SetDeadline(time.Time{})
+}
+
+func (c *tlsConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if !c.ready.Load() {
+		c.settle(err)
+	}
+	return n, err
+}
+
+// Write fails before the handshake rather than run it: fasthttp writes to a
+// connection that is over the limit from the goroutine that accepts, and a client
+// that never answers would stop it from accepting.
+func (c *tlsConn) Write(b []byte) (int, error) {
+	if !c.ready.Load() {
+		return 0, errNoHandshake
+	}
+	return c.Conn.Write(b)
+}
+
+// settle counts how the handshake ended, once.
+func (c *tlsConn) settle(err error) {
+	switch {
+	case err == nil && c.ready.CompareAndSwap(false, true):
+		c.listener.handshakes.Add(1)
+	case err != nil && !c.ready.Load() && c.failed.CompareAndSwap(false, true):
+		c.listener.failed.Add(1)
+	}
 }
 
 // explain tells a client that speaks plain HTTP to a TLS port so, in plain HTTP.

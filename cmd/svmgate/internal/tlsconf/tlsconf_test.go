@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -388,6 +389,52 @@ func TestStalledHandshakesDoNotBlockOthers(t *testing.T) {
 	for deadline := time.Now().Add(5 * time.Second); len(turns) != 0; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d turns are taken while nothing is computed", len(turns))
+		}
+	}
+}
+
+// fasthttp tells a client that is over the limit so from the goroutine that
+// accepts: that must not wait for the client.
+func TestWriteDoesNotRunTheHandshake(t *testing.T) {
+	s := newSite(t)
+	l := &Listener{TLS: s.open().Config(NoClientCert), Log: quiet}
+	server, client := net.Pipe()
+	defer client.Close()
+	server.SetDeadline(time.Now().Add(time.Second))
+	l.Listener = &onePipe{c: server}
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("x")); !errors.Is(err, errNoHandshake) {
+		t.Errorf("Write = %v, want %v", err, errNoHandshake)
+	}
+}
+
+// onePipe accepts one connection.
+type onePipe struct {
+	net.Listener
+	c net.Conn
+}
+
+func (p *onePipe) Accept() (net.Conn, error) { return p.c, nil }
+
+func TestHandshakesAreCounted(t *testing.T) {
+	s := newSite(t)
+	l := &Listener{TLS: s.open().Config(NoClientCert)}
+	addr := listen(t, l)
+	if _, err := dial(addr, s.client(nil, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dial(addr, &tls.Config{ServerName: "localhost"}); err == nil {
+		t.Fatal("a client that trusts nobody is content")
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+		if got := l.Stats(); got == (ListenerStats{Handshakes: 1, Failed: 1}) {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("counted %+v, want one of each", got)
 		}
 	}
 }
