@@ -56,7 +56,7 @@ func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
 	default:
 		w := walk{s: s, c: c, q: q, a: a, agent: agent}
 		w.prepare(t, slot, ok)
-		w.run()
+		w.run(c)
 		a.finish(t, agent)
 	}
 	return c, slot, ok

@@ -68,18 +68,18 @@ type ranked struct {
 
 // run fills the answer: what is ready, then what is suspect; if all of it is at
 // its hard cap, the least loaded.
-func (w *walk) run() {
-	sets := w.c.sets.Load()
+func (w *walk) run(c *catalog) {
+	sets := c.sets.Load()
 	area := sets.find(w.area)
 	var near *set
 	if w.preferLocal && (w.host != 0 || w.wide != 0) {
 		near = sets.find(w.nearKey())
 		if near == nil {
-			w.miss(w.nearKey())
+			w.s.miss(c, w.nearKey())
 		}
 	}
 	if area == nil {
-		w.miss(w.area)
+		w.s.miss(c, w.area)
 	}
 	for _, w.suspects = range [...]bool{false, true} {
 		for w.class = range classes {
@@ -97,11 +97,12 @@ func (w *walk) run() {
 
 func (w *walk) nearKey() setKey { return w.base.in(local, w.host, w.wide) }
 
-// miss asks for a candidate set, without waiting.
-func (w *walk) miss(k setKey) {
-	w.s.counts.scans.Add(1)
+// miss asks for a candidate set, without waiting. It is given the catalog apart
+// from the walk: what is sent is kept, and a walk must not be.
+func (s *Selector) miss(c *catalog, k setKey) {
+	s.counts.scans.Add(1)
 	select {
-	case w.s.misses <- miss{key: k, catalog: w.c}:
+	case s.misses <- miss{key: k, catalog: c}:
 	default:
 	}
 }
