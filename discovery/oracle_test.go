@@ -208,6 +208,19 @@ func (c *candidate) sameClass(o *candidate) bool {
 	return c.suspect == o.suspect && c.licensed == o.licensed && c.suits == o.suits && c.preferred == o.preferred
 }
 
+// compare orders candidates as the rules do: preferences, then rendezvous order.
+func (c *candidate) compare(o *candidate) int {
+	return cmp.Or(
+		yesFirst(!c.suspect, !o.suspect),
+		yesFirst(c.licensed, o.licensed),
+		yesFirst(c.suits, o.suits),
+		yesFirst(c.preferred, o.preferred),
+		cmp.Compare(c.probe, o.probe),
+		c.cost.Cmp(o.cost),
+		slices.Compare(c.svm.id[:], o.svm.id[:]),
+	)
+}
+
 // A group is what is counted together to tell small classes from large ones.
 type group struct{ licensed, suits, preferred bool }
 
@@ -248,17 +261,7 @@ func (w *world) rank(a agent) []*candidate {
 		}
 		c.cost = costOf(a.bios, c.svm)
 	}
-	slices.SortFunc(usable, func(a, b *candidate) int {
-		return cmp.Or(
-			yesFirst(!a.suspect, !b.suspect),
-			yesFirst(a.licensed, b.licensed),
-			yesFirst(a.suits, b.suits),
-			yesFirst(a.preferred, b.preferred),
-			cmp.Compare(a.probe, b.probe),
-			a.cost.Cmp(b.cost),
-			slices.Compare(a.svm.id[:], b.svm.id[:]),
-		)
-	})
+	slices.SortFunc(usable, (*candidate).compare)
 	if len(usable) > 0 {
 		best, worst := usable[0], usable[len(usable)-1]
 		w.meet("P1", best.licensed != worst.licensed)
