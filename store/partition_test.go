@@ -44,6 +44,13 @@ func TestDeactivationSurvivesAPartition(t *testing.T) {
 				b.activate(t, id, false)
 				b.activate(t, id, true)
 			}, Active},
+		{"it was inactive here, and is activated elsewhere", func(t *testing.T, a, b tester, id TenantID, later func()) {
+			a.activate(t, id, false)
+			b.hear(t, a)
+			b.activate(t, id, true)
+			later()
+			a.activate(t, id, false) // again: for all that is known here, nothing changes
+		}, Inactive},
 		{"deactivations on both sides", func(t *testing.T, a, b tester, id TenantID, _ func()) {
 			a.activate(t, id, false)
 			b.activate(t, id, false)

@@ -104,25 +104,25 @@ func (tx *Tx) PutTenant(t Tenant) (bool, error) {
 }
 
 // SetActive activates or deactivates a tenant. It takes effect on this gateway's
-// very next answer.
+// very next answer. Deactivating a tenant that is inactive here already changes
+// nothing that can be seen, but is written all the same: another gateway may have
+// activated the tenant, and has to learn that this came after.
 func (tx *Tx) SetActive(id TenantID, active bool) (bool, error) {
 	if _, ok := tx.Tenant(id); !ok {
 		return false, fmt.Errorf("tenant %s: %w", id, ErrNotFound)
 	}
-	return tx.setActive(id, active), nil
-}
-
-func (tx *Tx) setActive(id TenantID, active bool) bool {
 	row, _ := decodeActivation(tx.current(KindActivation, id).Value)
-	if row.active() == active {
-		return false
-	}
-	if active {
-		row.On, row.Ever = row.Off, true
-	} else {
+	was := row.active()
+	switch {
+	case !active:
 		row.Off = tx.table.clock.next()
+	case was:
+		return false, nil
+	default:
+		row.On, row.Ever = row.Off, true
 	}
-	return tx.put(KindActivation, id, row.encode())
+	tx.put(KindActivation, id, row.encode())
+	return was != active, nil
 }
 
 // DeleteTenant removes a tenant with its VMs and its token.
@@ -138,9 +138,9 @@ func (tx *Tx) DeleteTenant(id TenantID) (bool, error) {
 	}
 	// Should a tenant with this id ever be made again, it starts inactive, even if
 	// a gateway that had not heard of this activates it meanwhile.
-	row, _ := decodeActivation(tx.current(KindActivation, id).Value)
-	row.Off = tx.table.clock.next()
-	tx.put(KindActivation, id, row.encode())
+	if _, err := tx.SetActive(id, false); err != nil {
+		return false, err
+	}
 	tx.put(KindToken, id, nil)
 	tx.names[tenant.Name] = TenantID{}
 	return tx.put(KindTenant, id, nil), nil

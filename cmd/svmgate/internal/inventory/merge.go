@@ -62,7 +62,7 @@ func (a *applier) tenant(tx *store.Tx, in *Tenant) (bool, error) {
 		return false, err
 	}
 	a.tenants[have.Name] = id
-	if in.Status != nil && (!exists || a.opt.WithStatus) {
+	if in.Status != nil && *in.Status != have.Status && (!exists || a.opt.WithStatus) {
 		switched, err := tx.SetActive(id, *in.Status == store.Active)
 		return changed || switched, err
 	}
