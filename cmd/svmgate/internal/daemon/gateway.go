@@ -88,6 +88,12 @@ func Start(ctx context.Context, opt Options) (*Gateway, error) {
 // gateway is starting.
 func (g *Gateway) listen(ctx context.Context) error {
 	c := &g.settings.Config
+	if c.TokenOverlap != adminapi.TokenOverlap {
+		// The management plane has one overlap for all; a setting without effect
+		// would leave a stolen token valid for longer than somebody believes.
+		return &config.Error{Key: "token-overlap", Value: c.TokenOverlap.String(),
+			Reason: "this release keeps the previous token for " + adminapi.TokenOverlap.String()}
+	}
 	if c.TLSCert != "" {
 		var err error
 		paths := tlsconf.Paths{Cert: c.TLSCert, Key: c.TLSKey, ClientCA: c.TLSClientCA}
