@@ -130,7 +130,8 @@ func (s *Selector) Close() {
 }
 
 // Wait returns when the candidate sets that questions have asked for so far
-// stand. It is for tests and benchmarks.
+// stand, if the table does not change meanwhile: a change may take away sets, and
+// the next question of their kind asks again. It is for tests and benchmarks.
 func (s *Selector) Wait() {
 	done := make(chan struct{})
 	select {

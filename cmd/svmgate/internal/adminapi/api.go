@@ -1,12 +1,14 @@
 package adminapi
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -21,6 +23,9 @@ const (
 	DefaultMaxBody = 1 << 20
 	// DefaultMaxImport bounds the body of an import, in bytes.
 	DefaultMaxImport = 1 << 30
+	// DefaultTokenOverlap is how long an agent token remains valid after the next
+	// one was made.
+	DefaultTokenOverlap = 24 * time.Hour
 	// drainLimit is how much of a body that nobody read is read away so that the
 	// connection can be kept, in bytes. Beyond it the connection is closed.
 	drainLimit = 64 << 10
@@ -47,6 +52,11 @@ type Config struct {
 	// MaxImport bounds the body of an import, in bytes; 0 means [DefaultMaxImport].
 	MaxImport int64
 
+	// TokenOverlap is how long an agent token remains valid after the next one was
+	// made, so that a tenant's agents can be moved to the new one; 0 means
+	// [DefaultTokenOverlap], less than 0 not at all.
+	TokenOverlap time.Duration
+
 	// Log receives faults of the gateway itself, never requests. If nil,
 	// nothing is logged.
 	Log *slog.Logger
@@ -70,6 +80,7 @@ type API struct {
 	ready     func() bool
 	maxBody   int
 	maxImport int64
+	overlap   time.Duration
 	log       *slog.Logger
 	document  []byte // /openapi.json
 }
@@ -100,7 +111,7 @@ func New(cfg Config) (*API, error) {
 	a := &API{
 		table: cfg.Table, selector: cfg.Selector, accounts: cfg.Accounts, agents: cfg.Agents,
 		ready: cfg.Ready, maxBody: cfg.MaxBody, maxImport: cfg.MaxImport, log: cfg.Log,
-		document: document,
+		overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap), document: document,
 	}
 	if a.ready == nil {
 		a.ready = func() bool { return true }

@@ -218,8 +218,8 @@ func TestTokenIsShownOnceAndOverlaps(t *testing.T) {
 	if first.Token == second.Token || !first.PreviousValidUntil.IsZero() {
 		t.Errorf("tokens %q and %q must differ, and the first has no previous (%v)", first.Token, second.Token, first.PreviousValidUntil)
 	}
-	if left := time.Until(second.PreviousValidUntil.Time); left < TokenOverlap-time.Minute || left > TokenOverlap {
-		t.Errorf("the previous token is valid for %v, want %v", left, TokenOverlap)
+	if left := time.Until(second.PreviousValidUntil.Time); left < DefaultTokenOverlap-time.Minute || left > DefaultTokenOverlap {
+		t.Errorf("the previous token is valid for %v, want %v", left, DefaultTokenOverlap)
 	}
 	for _, token := range []string{first.Token, second.Token} {
 		if id, ok := w.table.TenantByToken(sha256.Sum256([]byte(token))); !ok || id != w.tenant {
@@ -228,6 +228,25 @@ func TestTokenIsShownOnceAndOverlaps(t *testing.T) {
 	}
 	if body := w.must(200, "GET", "/v1/tenants/"+w.tenant.String(), "").body; strings.Contains(body, second.Token) {
 		t.Error("the token is shown again")
+	}
+}
+
+func TestTokenOverlapIsASetting(t *testing.T) {
+	for _, tt := range []struct {
+		overlap time.Duration
+		valid   bool // the token before
+	}{{time.Hour, true}, {-1, false}} {
+		w := newWorld(t, func(c *Config) { c.TokenOverlap = tt.overlap })
+		path := "/v1/tenants/" + w.tenant.String() + "/token"
+		var first, second renewedToken
+		w.must(200, "POST", path, "").json(t, &first)
+		w.must(200, "POST", path, "").json(t, &second)
+		if _, ok := w.table.TenantByToken(sha256.Sum256([]byte(first.Token))); ok != tt.valid {
+			t.Errorf("overlap %v: the token before is valid: %v, want %v", tt.overlap, ok, tt.valid)
+		}
+		if until := second.PreviousValidUntil; until.IsZero() == tt.valid || time.Until(until.Time) > tt.overlap && tt.valid {
+			t.Errorf("overlap %v: the token before is said to be valid until %v", tt.overlap, until)
+		}
 	}
 }
 

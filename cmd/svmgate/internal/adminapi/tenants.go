@@ -8,10 +8,6 @@ import (
 	"github.com/svmgate/svmgate/store"
 )
 
-// TokenOverlap is how long an agent token remains valid after the next one was
-// made, so that a tenant's agents can be moved to the new one.
-const TokenOverlap = 24 * time.Hour
-
 // maxWait bounds the timeout of an activation.
 const maxWait = time.Minute
 
@@ -261,8 +257,8 @@ func (a *API) renewToken(c *call) error {
 		token, sum := auth.NewToken()
 		next := store.Token{Tenant: id, Current: sum}
 		answer.Token, answer.PreviousValidUntil = token, store.Time{}
-		if old, ok := tx.Token(id); ok {
-			next.Previous, next.PreviousUntil = old.Current, tx.Now().Add(TokenOverlap)
+		if old, ok := tx.Token(id); ok && a.overlap > 0 {
+			next.Previous, next.PreviousUntil = old.Current, tx.Now().Add(a.overlap)
 			answer.PreviousValidUntil = store.Time{Time: next.PreviousUntil}
 		}
 		_, err := tx.SetToken(next)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,12 +89,6 @@ func Start(ctx context.Context, opt Options) (*Gateway, error) {
 // gateway is starting.
 func (g *Gateway) listen(ctx context.Context) error {
 	c := &g.settings.Config
-	if c.TokenOverlap != adminapi.TokenOverlap {
-		// The management plane has one overlap for all; a setting without effect
-		// would leave a stolen token valid for longer than somebody believes.
-		return &config.Error{Key: "token-overlap", Value: c.TokenOverlap.String(),
-			Reason: "this release keeps the previous token for " + adminapi.TokenOverlap.String()}
-	}
 	if c.TLSCert != "" {
 		var err error
 		paths := tlsconf.Paths{Cert: c.TLSCert, Key: c.TLSKey, ClientCA: c.TLSClientCA}
@@ -154,6 +149,7 @@ func (g *Gateway) open(run context.Context) error {
 	admin, err := adminapi.New(adminapi.Config{
 		Table: g.table, Selector: g.selector, Accounts: g.accounts, Agents: agents.Admin,
 		MaxImport: c.ImportLimit, Log: g.opt.Log,
+		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
 	})
 	if err != nil {
 		return err
