@@ -2,8 +2,6 @@ package discovery_test
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -261,10 +259,4 @@ func deleteVM(id store.BIOSID) change {
 		_, err := tx.DeleteVM(id)
 		return err
 	}}
-}
-
-// sortedIDs returns the keys of m in order, for generators that must not depend
-// on the order of maps.
-func sortedIDs[K ~[16]byte, V any](m map[K]V) []K {
-	return slices.SortedFunc(maps.Keys(m), func(a, b K) int { return slices.Compare(a[:], b[:]) })
 }

@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -223,7 +224,7 @@ func settleBody(ctx *fasthttp.RequestCtx) {
 	if body == nil {
 		return
 	}
-	if _, err := io.CopyN(io.Discard, body, drainLimit); err != io.EOF {
+	if _, err := io.CopyN(io.Discard, body, drainLimit); !errors.Is(err, io.EOF) {
 		ctx.SetConnectionClose()
 	}
 }
