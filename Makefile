@@ -53,7 +53,7 @@ cover: ## test coverage, by package and in all (cover.out)
 	$(GO) test -timeout 5m -coverprofile cover.out ./...
 	$(GO) tool cover -func cover.out | tail -1
 
-fuzz: ## fuzz every target, a minute for all together (FUZZ_SECONDS to change)
+fuzz: ## fuzz every target for some seconds, 40 for all together (FUZZ_SECONDS to change)
 	@tools/fuzz.sh $(FUZZ_SECONDS)
 
 bench: ## every Go benchmark
