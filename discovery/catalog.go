@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -19,9 +20,6 @@ type catalog struct {
 	members []member   // all SVMs
 	circle  *circle
 	byID    map[store.SVMID]int
-
-	// dedicated has the indexes of tenants that some SVM is dedicated to.
-	dedicated map[uint32]bool
 
 	words    *words
 	versions []uint16 // class by the table's index of agent versions
@@ -67,10 +65,11 @@ type svmFacts struct {
 }
 
 // words number the strings that settings and SVMs share, so that candidate sets
-// can be keyed by small numbers. Numbers are never taken back while the selector
-// lives; what comes from questions is only looked up, never added.
+// can be keyed by small numbers. What comes from questions is only looked up,
+// never added.
 type words struct {
 	tags        map[string]uint16
+	tenants     map[store.TenantID]uint32       // that SVMs are or were dedicated to, from 1
 	classes     map[store.ProductVersion]uint16 // of agent versions
 	svmVersions map[store.ProductVersion]uint16
 	fits        [][]uint64 // by class: bits of SVM versions
@@ -93,7 +92,6 @@ func (s *Selector) follow(change *store.ViewChange) {
 		s.compileSVMs(next, old, change.SVMs)
 	} else {
 		next.svms, next.members, next.circle, next.byID = old.svms, old.members, old.circle, old.byID
-		next.dedicated = old.dedicated
 		next.words, next.versions, next.tenants = old.words, old.versions, old.tenants
 		next.sets = old.sets
 	}
@@ -110,7 +108,6 @@ func (s *Selector) follow(change *store.ViewChange) {
 		for _, i := range change.Tenants {
 			next.tenants[i] = next.compileTenant(i)
 		}
-		next.adoptDedications(old, change.Tenants)
 	}
 	s.catalog.Store(next)
 }
@@ -125,7 +122,10 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 		old.sets.Store(newSetTable(0))
 	}
 	copy(next.svms, old.svms)
-	next.words = old.words.with(view, s.matrix)
+	renumbered := false
+	if next.words, renumbered = old.words.follow(view, s.matrix); renumbered {
+		changed = indexes(view.NumSVMs())
+	}
 	for _, i := range changed {
 		next.svms[i] = s.compileSVM(view.SVM(i), next.words)
 	}
@@ -138,10 +138,10 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 		next.byID[f.entry.ID] = i
 		next.members = append(next.members, memberOf(f.entry))
 	}
-	next.linkDedications()
 	next.circle = old.circle.follow(next.members)
 	next.sets = new(atomic.Pointer[setTable])
-	if next.circle.scale != old.circle.scale { // every large class has other slots now
+	// Keys mean something else now, or every large class has other slots.
+	if renumbered || next.circle.scale != old.circle.scale {
 		next.sets.Store(newSetTable(0))
 		return
 	}
@@ -153,58 +153,12 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 	}, len(changed)))
 }
 
-// linkDedications turns the tenants that SVMs are dedicated to into indexes.
-// Tenants that nobody has told of yet have none, and no agents either.
-func (c *catalog) linkDedications() {
-	index := map[store.TenantID]uint32{}
-	for i := range c.svms {
-		if e := c.svms[i].entry; e != nil {
-			for _, id := range e.Tenants {
-				index[id] = 0
-			}
-		}
+func indexes(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
 	}
-	c.dedicated = map[uint32]bool{}
-	if len(index) == 0 {
-		return
-	}
-	for i := range c.view.NumTenants() {
-		if t := c.view.Tenant(i); t != nil {
-			if _, ok := index[t.ID]; ok {
-				index[t.ID] = uint32(i)
-				c.dedicated[uint32(i)] = true
-			}
-		}
-	}
-	for i := range c.svms {
-		f := &c.svms[i]
-		if f.entry == nil || len(f.entry.Tenants) == 0 {
-			continue
-		}
-		f.tenants = nil
-		for _, id := range f.entry.Tenants {
-			if t := index[id]; t != 0 {
-				f.tenants = append(f.tenants, t)
-			}
-		}
-	}
-}
-
-// adoptDedications links SVMs to dedicated tenants that have only now appeared.
-// No candidate set needs to be built anew: they had no agents before.
-func (c *catalog) adoptDedications(old *catalog, changed []int) {
-	appeared := slices.ContainsFunc(changed, func(i int) bool {
-		return !c.tenants[i].gone && (i >= len(old.tenants) || old.tenants[i].gone)
-	})
-	named := slices.ContainsFunc(c.svms, func(f svmFacts) bool { return f.entry != nil && len(f.entry.Tenants) > 0 })
-	if !appeared || !named {
-		return
-	}
-	c.svms = slices.Clone(c.svms)
-	c.linkDedications()
-	for _, i := range changed {
-		c.tenants[i] = c.compileTenant(i)
-	}
+	return out
 }
 
 func (c *catalog) compileVersions() {
@@ -227,9 +181,7 @@ func (c *catalog) compileTenant(i int) tenantFacts {
 	version, _ := store.ParseProductVersion(d.AgentVersion)
 	f.locked, f.protection, f.algorithm, f.path, f.load = d.Locked, d.Protection, d.Algorithm, d.Path, d.Load
 	f.tag, f.version = c.words.tag([]byte(d.Tag)), c.words.class(version)
-	if c.dedicated[uint32(i)] {
-		f.dedication = uint32(i)
-	}
+	f.dedication = c.words.tenants[f.id]
 	f.settings = fingerprint(&d)
 	return f
 }
@@ -256,6 +208,9 @@ func (s *Selector) compileSVM(e *store.SVMEntry, w *words) svmFacts {
 	}
 	for _, tag := range e.Tags {
 		f.tags = append(f.tags, w.tags[tag])
+	}
+	for _, id := range e.Tenants {
+		f.tenants = append(f.tenants, w.tenants[id])
 	}
 	for _, kind := range e.Kinds {
 		f.kinds |= 1 << kind
@@ -285,23 +240,58 @@ func (w *words) class(v store.ProductVersion) uint16 {
 	return versionAlien
 }
 
-// with returns words that have a number for all that the view's SVMs use: w
-// itself if it has them all.
-func (w *words) with(view *store.View, matrix Matrix) *words {
-	next := *w
-	fresh := false
-	if w.tags == nil {
-		fresh = true
-		next.tags, next.svmVersions = map[string]uint16{}, map[store.ProductVersion]uint16{{}: 0}
-		next.classes = map[store.ProductVersion]uint16{}
-		for agent := range matrix {
-			next.classes[agent] = uint16(firstClass + len(next.classes))
+// follow returns words that have a number for all that the view's SVMs use: w
+// itself if it has them all. SVMs report their versions, so w must not grow with
+// every one that was ever heard of: when most of it is out of use, all is numbered
+// afresh, and what was numbered by w means nothing any more.
+func (w *words) follow(view *store.View, matrix Matrix) (next *words, renumbered bool) {
+	if w.tags == nil || w.size() > 2*usedWords(view)+len(matrix)+64 {
+		w, renumbered = emptyWords(matrix), true
+	}
+	next = w.with(view)
+	if next != w || renumbered {
+		next.fitAll(matrix)
+	}
+	return next, renumbered
+}
+
+func emptyWords(matrix Matrix) *words {
+	w := &words{
+		tags: map[string]uint16{}, tenants: map[store.TenantID]uint32{}, classes: map[store.ProductVersion]uint16{},
+		svmVersions: map[store.ProductVersion]uint16{{}: 0},
+	}
+	for agent := range matrix {
+		w.classes[agent] = uint16(firstClass + len(w.classes))
+	}
+	return w
+}
+
+func (w *words) size() int {
+	return len(w.tags) + len(w.tenants) + len(w.classes) + len(w.svmVersions)
+}
+
+// usedWords returns about how many words the view's SVMs use: at least as many as
+// words that follow the view from empty would have.
+func usedWords(view *store.View) int {
+	n, versions := 0, map[store.ProductVersion]bool{}
+	for i := range view.NumSVMs() {
+		if e := view.SVM(i); e != nil {
+			n += len(e.Tags) + len(e.Tenants)
+			versions[e.Version] = true
 		}
 	}
-	own := func() { // copy on the first addition: questions read w
-		if !fresh {
-			fresh = true
-			next.tags, next.svmVersions, next.classes = cloned(w.tags), cloned(w.svmVersions), cloned(w.classes)
+	return n + 2*len(versions)
+}
+
+// with adds what is missing, to a copy: questions read w.
+func (w *words) with(view *store.View) *words {
+	next := w
+	own := func() {
+		if next == w {
+			next = &words{
+				tags: maps.Clone(w.tags), tenants: maps.Clone(w.tenants),
+				classes: maps.Clone(w.classes), svmVersions: maps.Clone(w.svmVersions),
+			}
 		}
 	}
 	for i := range view.NumSVMs() {
@@ -315,6 +305,12 @@ func (w *words) with(view *store.View, matrix Matrix) *words {
 				next.tags[tag] = uint16(len(next.tags) + 1)
 			}
 		}
+		for _, id := range e.Tenants {
+			if _, ok := next.tenants[id]; !ok {
+				own()
+				next.tenants[id] = uint32(len(next.tenants) + 1)
+			}
+		}
 		if _, ok := next.svmVersions[e.Version]; !ok && len(next.svmVersions) < 1<<16 {
 			own()
 			next.svmVersions[e.Version] = uint16(len(next.svmVersions))
@@ -324,26 +320,19 @@ func (w *words) with(view *store.View, matrix Matrix) *words {
 			next.classes[e.Version] = uint16(firstClass + len(next.classes))
 		}
 	}
-	if !fresh {
-		return w
-	}
-	next.fits = make([][]uint64, firstClass+len(next.classes))
-	for agent, class := range next.classes {
-		row := make([]uint64, len(next.svmVersions)/64+1)
-		for svm, n := range next.svmVersions {
+	return next
+}
+
+// fitAll works out which classes of agent versions fit which SVM versions.
+func (w *words) fitAll(matrix Matrix) {
+	w.fits = make([][]uint64, firstClass+len(w.classes))
+	for agent, class := range w.classes {
+		row := make([]uint64, len(w.svmVersions)/64+1)
+		for svm, n := range w.svmVersions {
 			if !svm.IsZero() && matrix.fits(agent, svm) {
 				row[n/64] |= 1 << (n % 64)
 			}
 		}
-		next.fits[class] = row
+		w.fits[class] = row
 	}
-	return &next
-}
-
-func cloned[K comparable, V any](m map[K]V) map[K]V {
-	out := make(map[K]V, len(m)+1)
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
 }

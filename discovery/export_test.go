@@ -20,3 +20,6 @@ func (s *Selector) StopBuilding() {
 	close(s.stop)
 	s.built.Wait()
 }
+
+// Words returns how many words the selector has numbered.
+func (s *Selector) Words() int { return s.catalog.Load().words.size() }

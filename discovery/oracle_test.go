@@ -106,6 +106,14 @@ func (w *world) remember(q *discovery.Query, r reply) {
 	}
 }
 
+// leave forgets a VM that is no longer registered: it is one less where it was.
+func (w *world) leave(id store.BIOSID) {
+	if s, ok := w.svms[w.first[id]]; ok {
+		s.picks--
+	}
+	delete(w.first, id)
+}
+
 // settings are those of the VM's tenant, or the defaults if it has none.
 func (w *world) settings(vm store.VM) store.Discovery {
 	if tenant, ok := w.tenants[vm.Tenant]; ok {

@@ -70,13 +70,20 @@ func (s *Selector) lookup(q *Query) (*catalog, store.Slot, bool) {
 	if !ok {
 		return c, slot, false
 	}
-	if slot.Tenant() >= len(c.tenants) || slot.Version() >= len(c.versions) || slot.Path() >= c.view.NumPaths() {
+	if !c.knows(slot) {
 		// The VM is newer than the catalog we loaded; the table publishes what a
-		// VM refers to before the VM, so the present one has it.
-		c = s.catalog.Load()
+		// VM refers to before the VM, so the present one has it, unless the
+		// selector is closed.
+		if c = s.catalog.Load(); !c.knows(slot) {
+			return c, slot, false
+		}
 	}
 	t := &c.tenants[slot.Tenant()]
 	return c, slot, !t.gone && (!q.Authenticated || t.id == q.Tenant)
+}
+
+func (c *catalog) knows(slot store.Slot) bool {
+	return slot.Tenant() < len(c.tenants) && slot.Version() < len(c.versions) && slot.Path() < c.view.NumPaths()
 }
 
 // finish works out what follows from the result.

@@ -80,6 +80,7 @@ type Selector struct {
 	built  sync.WaitGroup
 	cancel func()
 	stop   chan struct{}
+	close  sync.Once
 	idle   chan chan struct{}
 
 	counts struct{ scans, builds, resets atomic.Uint64 }
@@ -121,12 +122,15 @@ func New(cfg Config) (*Selector, error) {
 	return s, nil
 }
 
-// Close stops the selector's goroutine. Questions are still answered, from the
-// table as it was.
+// Close stops the selector's goroutine and its following of the table. Questions
+// are still answered, from tenants and SVMs as they were; a VM that refers to what
+// came later counts as not registered. Closing again does nothing.
 func (s *Selector) Close() {
-	s.cancel()
-	close(s.stop)
-	s.built.Wait()
+	s.close.Do(func() {
+		s.cancel()
+		close(s.stop)
+		s.built.Wait()
+	})
 }
 
 // Wait returns when the candidate sets that questions have asked for so far
@@ -145,7 +149,7 @@ func (s *Selector) Wait() {
 type Stats struct {
 	Sets     int    // candidate sets that stand
 	SetBytes int    // their size
-	Scans    uint64 // questions answered before their set stood
+	Scans    uint64 // sets that were missing when a question came
 	Builds   uint64 // sets built
 	Resets   uint64 // times that all sets were dropped because they were too many
 }

@@ -29,7 +29,7 @@ const (
 
 func makeKey(tag, version uint16, protection bool, os store.GuestOS, kind store.AgentKind, dedication uint32) setKey {
 	return setKey{
-		traits: uint64(tag)<<32 | uint64(version)<<16 | b2u(protection)<<8 | uint64(os)<<6 | uint64(kind)<<4,
+		traits: uint64(tag)<<32 | uint64(version)<<16 | b2u(protection)<<8 | uint64(os&3)<<6 | uint64(kind&3)<<4,
 		tenant: uint64(dedication),
 	}
 }

@@ -175,7 +175,7 @@ func deleteTenant(id store.TenantID) change {
 		for bios, vm := range w.vms {
 			if vm.Tenant == id {
 				delete(w.vms, bios)
-				delete(w.first, bios)
+				w.leave(bios)
 			}
 		}
 		_, err := tx.DeleteTenant(id)
@@ -255,7 +255,7 @@ func deleteVM(id store.BIOSID) change {
 			return nil
 		}
 		delete(w.vms, id)
-		delete(w.first, id)
+		w.leave(id)
 		_, err := tx.DeleteVM(id)
 		return err
 	}}

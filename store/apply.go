@@ -271,16 +271,13 @@ func (t *Table) publishSVMs(next *View, change *ViewChange, svms [][16]byte, s *
 			t.svmIndex[id] = i
 		}
 		load := &t.loads[i]
-		if r, ok := s.rows[Key{KindSVMLoad, id}]; ok {
-			heard := int64(now)
-			row, err := decodeLoad(r.Value)
-			if err != nil { // forgotten: should it come back, it has yet to report
-				heard = 0
+		fresh := i >= len(next.svms) || next.svms[i] == nil
+		if _, reported := s.rows[Key{KindSVMLoad, id}]; reported || fresh {
+			if row, err := decodeLoad(t.rows[Key{KindSVMLoad, id}].Value); err == nil {
+				load.report(row, now)
+			} else {
+				load.forget()
 			}
-			load.reported.Store(int32(row.Connected))
-			load.picks.Store(0)
-			load.heard.Store(heard)
-			load.at.Store(unixMilli(row.Reported))
 		}
 		_, config := s.rows[Key{KindSVMConfig, id}]
 		_, facts := s.rows[Key{KindSVMFacts, id}]
@@ -354,9 +351,11 @@ func (t *Table) commitVM(id [16]byte, s *stage) error {
 	}
 	t.vms.setEntry(slot, &entry)
 	row, err := decodeVM(entry.registration.Value)
-	if err != nil { // not registered: should it be again, it starts with nothing
+	if err != nil { // not registered: it leaves its SVM, and starts with nothing should it come back
 		t.vms.setFacts(slot, factsClaimed)
-		slot.assigned.Store(0)
+		if was := slot.assigned.Swap(0); was > 0 {
+			t.loads[was-1].Pick(-1)
+		}
 		return nil
 	}
 	var place placementRow
@@ -382,14 +381,11 @@ func (t *Table) rebuildAccounts(s *stage) {
 		if key.Kind != KindAccount {
 			continue
 		}
-		for name := range t.accounts {
-			if accountKey(name) == key {
-				delete(t.accounts, name)
-			}
-		}
 		if a, err := decodeAccount(t.rows[key].Value); err == nil {
 			a.SVMs = notNil(a.SVMs)
-			t.accounts[a.Name] = a
+			t.accounts[key] = a
+		} else {
+			delete(t.accounts, key)
 		}
 	}
 }

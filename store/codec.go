@@ -141,12 +141,12 @@ const (
 	maxMillis = 253_402_300_799_999 // 9999-12-31T23:59:59.999Z
 )
 
-// decodeEnum reads an enumeration with n words; a word of a newer release is
-// taken as the zero value, the careful choice in every enumeration here.
-func decodeEnum[T ~uint8](d *decoder, names []string) T {
+// decodeEnum reads the index of a word. One of a newer release, which this one
+// does not know, is taken as other: the careful choice, which is not always zero.
+func decodeEnum[T ~uint8](d *decoder, names []string, other T) T {
 	v := d.uint()
 	if v >= uint64(len(names)) {
-		return 0
+		return other
 	}
 	return T(v)
 }

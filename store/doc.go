@@ -49,5 +49,7 @@
 //
 // A table holds at most [MaxTenants] tenants, [MaxSVMs] SVMs, [MaxPaths]
 // distinct placements, as many distinct names of path levels, and [MaxVersions]
-// distinct agent versions. Reaching a bound is an error that names it.
+// distinct agent versions. Reaching a bound is an error that names it. What was
+// deleted counts, too: its tombstone stays, and in this release neither tombstones
+// nor the journal are ever shortened.
 package store

@@ -42,7 +42,10 @@ func (noJournal) Close() error                    { return nil }
 // payload: the records of one Append. An Append is one write and one fsync.
 //
 // A frame that the file ends in was cut by a crash before it was acknowledged:
-// it is dropped. Damage anywhere else is an error that names the place. The
+// it is dropped. Damage anywhere else is an error that names the place. From the
+// file alone, damage to the payload of the very last frame looks like a cut; so
+// Close seals the file with an empty frame, and only after a crash is there such
+// a doubt. [Table] logs what was dropped. The
 // header has a checksum of its own because a damaged length must not pass for
 // such an end: everything behind it would be dropped.
 type fileJournal struct {
@@ -50,6 +53,8 @@ type fileJournal struct {
 	file *os.File
 	lock *os.File
 	size int64 // of what is whole
+	read bool  // whether Replay has read all of it
+	cut  int64 // bytes that Replay dropped
 	buf  []byte
 
 	// broken is set when the state of the file is unknown, after which nothing
@@ -160,7 +165,8 @@ func (j *fileJournal) Replay(fn func(Record) error) error {
 		}
 		j.size += frameHeader + int64(len(payload))
 	}
-	if j.size == info.Size() {
+	j.read = true
+	if j.cut = info.Size() - j.size; j.cut == 0 {
 		return nil
 	}
 	// What follows was never acknowledged, and later frames must not stand behind it.
@@ -226,6 +232,14 @@ func (j *fileJournal) Append(records []Record) error {
 	if len(records) == 0 {
 		return nil
 	}
+	return j.append(records)
+}
+
+// Dropped returns the bytes at the end of the file that Replay dropped, of a
+// frame that a crash had cut.
+func (j *fileJournal) Dropped() int64 { return j.cut }
+
+func (j *fileJournal) append(records []Record) error {
 	j.buf = append(j.buf[:0], make([]byte, frameHeader)...)
 	for i := range records {
 		j.buf = appendRecord(j.buf, &records[i])
@@ -258,7 +272,10 @@ func (j *fileJournal) Append(records []Record) error {
 func (j *fileJournal) Close() error {
 	var err error
 	if j.file != nil {
-		err = j.file.Close()
+		if j.read && j.broken == nil {
+			err = j.append(nil)
+		}
+		err = errors.Join(err, j.file.Close())
 	}
 	return errors.Join(err, j.lock.Close())
 }

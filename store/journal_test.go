@@ -212,6 +212,33 @@ func TestFlippedBitIsFoundAndNeverServed(t *testing.T) {
 	}
 }
 
+// After a clean stop the last frame is known to have been whole.
+func TestDamageBeforeTheSealIsFound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "journal")
+	j := openJournal(t, dir)
+	record := Record{Key: Key{KindAccount, [16]byte{1}}, Version: Version{Clock: 1, Node: 1}, Value: []byte("the last write")}
+	if err := errors.Join(j.Replay(nil), j.Append([]Record{record}), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := len(journalHeader); i < len(content)-frameHeader; i++ {
+		damaged := bytes.Clone(content)
+		damaged[i] ^= 1
+		writeJournal(t, dir, damaged)
+		if _, err := replayed(dir); err == nil || !strings.Contains(err.Error(), "is damaged: the frame at byte") {
+			t.Fatalf("with byte %d damaged: %v", i, err)
+		}
+		if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, damaged) {
+			t.Fatalf("with byte %d damaged the file was changed: %v", i, err)
+		}
+	}
+}
+
 func TestDamagedRecordNamesItsPlace(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, dir)

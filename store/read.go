@@ -144,7 +144,7 @@ func (t *Table) VMs(after BIOSID, tenant *TenantID, limit int) []VM {
 func (t *Table) Account(name string) (Account, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	a, ok := t.accounts[name]
+	a, ok := t.accounts[accountKey(name)]
 	return a, ok
 }
 

@@ -43,12 +43,12 @@ func decodeTenant(value []byte) (r tenantRow, err error) {
 	d := newDecoder(value)
 	r = tenantRow{
 		Name: d.str(), Description: d.str(), UserData: d.str(),
-		Type:    decodeEnum[TenantType](d, tenantTypes),
+		Type:    decodeEnum(d, tenantTypes, Complete),
 		Subnets: d.strs(),
 		Discovery: Discovery{
-			Algorithm: decodeEnum[Algorithm](d, algorithms),
-			Path:      decodeEnum[PathLevel](d, pathLevels),
-			Load:      decodeEnum[Load](d, loads),
+			Algorithm: decodeEnum(d, algorithms, Standard),
+			Path:      decodeEnum(d, pathLevels, PathHost),
+			Load:      decodeEnum(d, loads, Balanced),
 			Tag:       d.str(), Protection: d.bool(), AgentVersion: d.str(), Locked: d.bool(),
 		},
 		Administration: Administration{Server: d.str(), Address: d.str(), User: d.str()},
@@ -103,7 +103,7 @@ func decodeSVMConfig(value []byte) (r svmConfigRow, err error) {
 	r = svmConfigRow{SVMConfig: SVMConfig{
 		Name: d.str(), Address: d.str(), Tags: d.strs(), Tenants: d.tenants(),
 		Capacity: d.amount(), HardCap: d.amount(), Pinned: d.bool(),
-	}, Wanted: decodeEnum[SVMState](d, svmStates)}
+	}, Wanted: decodeEnum(d, svmStates, Down)}
 	return r, d.err
 }
 
@@ -126,16 +126,16 @@ func encodeFacts(f *SVMFacts) []byte {
 func decodeFacts(value []byte) (f SVMFacts, err error) {
 	d := newDecoder(value)
 	f = SVMFacts{
-		Version: d.str(), Platform: decodeEnum[Platform](d, platforms),
+		Version: d.str(), Platform: decodeEnum(d, platforms, Hypervisor),
 		Path: d.path(), LargeInfra: d.bool(),
 		License: License{
-			State:   decodeEnum[LicenseState](d, licenseStates),
-			Key:     decodeEnum[KeyType](d, keyTypes),
-			Edition: decodeEnum[LicenseEdition](d, editions),
+			State:   decodeEnum(d, licenseStates, LicenseNone),
+			Key:     decodeEnum(d, keyTypes, KeyCore),
+			Edition: decodeEnum(d, editions, EditionStandard),
 			Expires: d.time(),
 		},
 		Encryption: d.bool(), AllowUnprotected: d.bool(),
-		Kinds: decodeList(d, func() AgentKind { return decodeEnum[AgentKind](d, agentKinds) }),
+		Kinds: decodeList(d, func() AgentKind { return decodeEnum(d, agentKinds, AgentUnknown) }),
 	}
 	return f, d.err
 }
@@ -208,8 +208,8 @@ func (r *placementRow) encode() []byte {
 func decodePlacement(value []byte) (r placementRow, err error) {
 	d := newDecoder(value)
 	r = placementRow{
-		Path: d.path(), OS: decodeEnum[GuestOS](d, guestOSes),
-		Kind: decodeEnum[AgentKind](d, agentKinds), Version: d.str(),
+		Path: d.path(), OS: decodeEnum(d, guestOSes, OSUnknown),
+		Kind: decodeEnum(d, agentKinds, AgentUnknown), Version: d.str(),
 	}
 	return r, d.err
 }
@@ -227,7 +227,7 @@ func encodeAccount(a *Account) []byte {
 func decodeAccount(value []byte) (a Account, err error) {
 	d := newDecoder(value)
 	a = Account{
-		Name: d.str(), Role: decodeEnum[Role](d, roles),
+		Name: d.str(), Role: decodeEnum(d, roles, RoleSVM),
 		SVMs: d.svmIDs(), Hash: d.str(), Created: d.time(),
 	}
 	return a, d.err

@@ -4,10 +4,10 @@ import "fmt"
 
 // Bounds of a table. They follow from the bits that a VM's slot has for each.
 const (
-	MaxTenants  = 1<<22 - 1 // ever seen since the table was opened
+	MaxTenants  = 1<<22 - 1 // deleted ones included
 	MaxPaths    = 1<<22 - 1 // distinct placements of VMs
 	MaxVersions = 1<<14 - 1 // distinct agent versions
-	MaxSVMs     = 1 << 16   // ever seen since the table was opened
+	MaxSVMs     = 1 << 16   // forgotten ones included
 
 	maxNames = 1<<22 - 1 // distinct names of path levels, of VMs and SVMs
 )
@@ -28,8 +28,8 @@ func (p PathSymbols) At(level PathLevel) Symbol {
 }
 
 // symbols interns what VMs and SVMs have in common. Symbols are never freed: a
-// provider has some thousands of hosts. Methods need the writer's lock; the slices are append-only, so that a
-// view may keep a shorter one.
+// provider has some thousands of hosts. Methods need the writer's lock; the slices
+// are append-only, so that a view may keep a shorter one.
 type symbols struct {
 	byName    map[string]Symbol
 	byPath    map[PathSymbols]uint32

@@ -55,7 +55,7 @@ type Table struct {
 	// of writing may read without it.
 	mu          sync.RWMutex
 	rows        map[Key]Record // all kinds but those of VMs
-	accounts    map[string]Account
+	accounts    map[Key]Account
 	tenantIndex map[TenantID]int
 	tenantNames map[string][]TenantID // mostly one each
 	svmIndex    map[SVMID]int
@@ -100,7 +100,7 @@ func Open(cfg Config) (*Table, error) {
 	t := &Table{
 		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond), journal: cfg.Journal,
 		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
-		rows: map[Key]Record{}, accounts: map[string]Account{},
+		rows: map[Key]Record{}, accounts: map[Key]Account{},
 		tenantIndex: map[TenantID]int{{}: 0}, tenantNames: map[string][]TenantID{}, svmIndex: map[SVMID]int{}, symbols: newSymbols(),
 	}
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
@@ -157,6 +157,9 @@ func (t *Table) replay() error {
 	}
 	if err != nil {
 		return fmt.Errorf("store: read the journal: %w", err)
+	}
+	if j, ok := t.journal.(interface{ Dropped() int64 }); ok && j.Dropped() > 0 {
+		t.log.Warn("the end of the journal was cut by a crash and is dropped", "bytes", j.Dropped())
 	}
 	t.heardAll()
 	return nil

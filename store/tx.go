@@ -158,7 +158,10 @@ func (tx *Tx) vmsOf(id TenantID) []BIOSID {
 		return !ok || vm.Tenant != id
 	})
 	for _, key := range tx.staged.order {
-		if vm, ok := tx.VM(key.ID); key.Kind == KindVM && ok && vm.Tenant == id && !slices.Contains(out, vm.BIOS) {
+		if key.Kind != KindVM {
+			continue
+		}
+		if vm, ok := tx.VM(key.ID); ok && vm.Tenant == id && !slices.Contains(out, vm.BIOS) {
 			out = append(out, vm.BIOS)
 		}
 	}
@@ -171,10 +174,17 @@ func (tx *Tx) Token(id TenantID) (Token, bool) {
 	return token, err == nil
 }
 
-// SetToken replaces a tenant's agent token.
+// SetToken replaces a tenant's agent token. A digest that is zero or another
+// tenant's is refused.
 func (tx *Tx) SetToken(token Token) (bool, error) {
 	if _, ok := tx.Tenant(token.Tenant); !ok {
 		return false, fmt.Errorf("tenant %s: %w", token.Tenant, ErrNotFound)
+	}
+	if token.Current == [32]byte{} {
+		return false, fieldError("token", "", "must be the SHA-256 of a token, not zero")
+	}
+	if other, ok := tx.table.TenantByToken(token.Current); ok && other != token.Tenant {
+		return false, fieldError("token", "", "is another tenant's")
 	}
 	return tx.put(KindToken, token.Tenant, encodeToken(&token)), nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -78,6 +79,9 @@ func (r *svmConfigRow) validate() error {
 	}
 	if err := checkCount("tenants", len(r.Tenants)); err != nil {
 		return err
+	}
+	if slices.Contains(r.Tenants, TenantID{}) {
+		return fieldError("tenants", "", "must be ids of tenants")
 	}
 	return cmp.Or(
 		checkRange("capacity", r.Capacity),

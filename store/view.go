@@ -130,6 +130,23 @@ func (s Slot) Assigned() int { return int(s.slot.assigned.Load()) - 1 }
 // Assign remembers an SVM's index and returns the one remembered before, or -1.
 func (s Slot) Assign(svm int) int { return int(s.slot.assigned.Swap(uint32(svm+1))) - 1 }
 
+// report takes an SVM's report, heard at a moment since the table was opened.
+func (l *SVMLoad) report(row loadRow, now time.Duration) {
+	l.reported.Store(int32(row.Connected))
+	l.picks.Store(0)
+	l.heard.Store(int64(now))
+	l.at.Store(unixMilli(row.Reported))
+}
+
+// forget clears what was known of an SVM that was forgotten: should it come back,
+// it has yet to report.
+func (l *SVMLoad) forget() {
+	l.reported.Store(0)
+	l.picks.Store(0)
+	l.heard.Store(0)
+	l.at.Store(0)
+}
+
 // settle works out an SVM's state at a moment: what was written holds for pinned
 // SVMs, and draining for all; the others are down when silent for longer than
 // ttl. It reports whether the state changed.
