@@ -98,6 +98,9 @@ func (j *fileJournal) open(dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("store: journal: %w", err)
 	}
+	if err := j.file.Chmod(0o600); err != nil { // a copy may have come with other rights
+		return fmt.Errorf("store: journal: %w", err)
+	}
 	info, err := j.file.Stat()
 	if err != nil {
 		return fmt.Errorf("store: journal: %w", err)

@@ -273,6 +273,20 @@ func TestForeignFilesAreRefusedAndKept(t *testing.T) {
 	}
 }
 
+func TestJournalIsForItsOwnerOnly(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "journal")
+	if err := os.WriteFile(file, []byte(journalHeader), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replayed(dir); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	}
+}
+
 func TestDirectoryHasOneUser(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "if need be")
 	j := openJournal(t, dir)
