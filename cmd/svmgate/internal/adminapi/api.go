@@ -129,8 +129,8 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// MayStream reports whether the body of ctx may be sent in chunks: only that of
-// an import may.
+// MayStream reports whether the body of ctx is read as a stream: only that of an
+// import is. One in chunks is refused with a status that says what to send.
 func (a *API) MayStream(ctx *fasthttp.RequestCtx) bool {
 	return ctx.IsPost() && string(ctx.URI().PathOriginal()) == importPath
 }

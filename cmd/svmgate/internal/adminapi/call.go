@@ -190,7 +190,8 @@ func (c *call) rawBody() ([]byte, error) {
 		}
 		return raw, nil
 	}
-	raw, err := io.ReadAll(io.LimitReader(stream, int64(limit)+1))
+	whole := &wholeBody{from: stream, left: c.ctx.Request.Header.ContentLength()}
+	raw, err := io.ReadAll(io.LimitReader(whole, int64(limit)+1))
 	switch {
 	case len(raw) > limit:
 		return nil, tooLarge

@@ -29,10 +29,15 @@ func (a *API) importInventory(c *call) error {
 	if err != nil {
 		return refuse(415, "unsupported_media_type", err.Error())
 	}
-	if int64(c.ctx.Request.Header.ContentLength()) > a.maxImport {
+	size := c.ctx.Request.Header.ContentLength()
+	switch {
+	case size < 0:
+		return refuse(411, "length_required", "send the inventory with a Content-Length: "+
+			"of a body in chunks it can not be told whether it arrived whole")
+	case int64(size) > a.maxImport:
 		return importTooLarge(a.maxImport)
 	}
-	body := &importBody{from: c.ctx.RequestBodyStream()}
+	body := &wholeBody{from: c.ctx.RequestBodyStream(), left: size}
 	if body.from == nil {
 		body.from = bytes.NewReader(c.ctx.Request.Body())
 	}
@@ -58,14 +63,21 @@ func importTooLarge(limit int64) error {
 	return refuse(413, "body_too_large", fmt.Sprintf("the inventory is larger than %d bytes; nothing was changed; import it in parts", limit))
 }
 
-// importBody remembers whether the connection was to blame for an error.
-type importBody struct {
+// A wholeBody ends with [io.EOF] only after all that Content-Length announced:
+// the stream of fasthttp takes a connection that ends early for the end of the
+// body. It remembers whether the connection was to blame for an error.
+type wholeBody struct {
 	from io.Reader
+	left int // bytes that are still to come
 	err  error
 }
 
-func (b *importBody) Read(p []byte) (int, error) {
+func (b *wholeBody) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
+	b.left -= n
+	if err == io.EOF && b.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil && err != io.EOF {
 		b.err = err
 	}

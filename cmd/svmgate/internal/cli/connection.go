@@ -148,6 +148,7 @@ type request struct {
 	query        url.Values
 	contentType  string // of the body, if it has one
 	body         io.Reader
+	size         int64         // of a body that is no reader in memory, in bytes
 	timeout      time.Duration // 0 means requestTimeout
 }
 
@@ -167,6 +168,9 @@ func (c *connection) do(ctx context.Context, r request) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), r.body)
 	if err != nil {
 		return nil, err
+	}
+	if r.size > 0 {
+		req.ContentLength = r.size
 	}
 	req.SetBasicAuth(c.name, c.password)
 	req.Header.Set("Accept", "application/json, application/problem+json")

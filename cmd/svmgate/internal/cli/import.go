@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -80,37 +79,28 @@ func runImport(cmd *cobra.Command, conn *connection, f importFlags, name string)
 }
 
 // openInventory opens a file or standard input and finds its format.
-func openInventory(cmd *cobra.Command, name, format string) (io.ReadCloser, inventory.Format, error) {
-	body := io.NopCloser(cmd.InOrStdin())
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, 0, err
-		}
-		body = file
-	}
+func openInventory(cmd *cobra.Command, name, format string) (*source, inventory.Format, error) {
+	var given inventory.Format
 	if format != "" {
-		f, err := inventory.ParseFormat(format)
-		if err != nil {
+		var err error
+		if given, err = inventory.ParseFormat(format); err != nil {
 			return nil, 0, usage("--format: %w", err)
 		}
-		return body, f, nil
+	}
+	from, err := openSource(cmd.InOrStdin(), name)
+	if err != nil || format != "" {
+		return from, given, err
 	}
 	head := make([]byte, 512)
-	n, err := io.ReadFull(body, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		_ = body.Close()
+	n, err := from.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		_ = from.Close()
 		return nil, 0, fmt.Errorf("read %s: %w", name, err)
 	}
-	head = head[:n]
-	whole := io.MultiReader(bytes.NewReader(head), body)
-	return struct {
-		io.Reader
-		io.Closer
-	}{whole, body}, inventory.Detect(name, head), nil
+	return from, inventory.Detect(name, head[:n]), nil
 }
 
-func (c *connection) sendInventory(cmd *cobra.Command, f importFlags, body io.Reader, format inventory.Format) error {
+func (c *connection) sendInventory(cmd *cobra.Command, f importFlags, body *source, format inventory.Format) error {
 	query := url.Values{}
 	for name, set := range map[string]bool{"dry-run": f.dryRun, "atomic": f.atomic, "with-status": f.status} {
 		if set {
@@ -119,7 +109,7 @@ func (c *connection) sendInventory(cmd *cobra.Command, f importFlags, body io.Re
 	}
 	answer, err := c.do(cmd.Context(), request{
 		method: "POST", path: "/v1/import", query: query,
-		contentType: format.MediaType(), body: body, timeout: importTimeout,
+		contentType: format.MediaType(), body: body, size: body.size, timeout: importTimeout,
 	})
 	if err != nil {
 		return err

@@ -152,6 +152,10 @@ func serveStream(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler, stream 
 		refuse(ctx, bodyFault(err))
 		return
 	}
+	if len(body) < ctx.Request.Header.ContentLength() { // which fasthttp does not notice
+		refuse(ctx, faultBody)
+		return
+	}
 	ctx.Request.SetBodyRaw(body)
 	next(ctx)
 }

@@ -319,3 +319,31 @@ func TestPanicIs500AndTheServerGoesOn(t *testing.T) {
 		t.Errorf("after a panic: answers %v, want [200]", statuses)
 	}
 }
+
+// A body that ends before its announced length does not reach a handler, also
+// where the server streams bodies and fasthttp itself would pass it on.
+func TestCutBody(t *testing.T) {
+	for _, streaming := range []bool{false, true} {
+		p := startPlane(t, streaming, nil)
+		for _, size := range []int{10, 1 << 20} {
+			c, err := net.Dial("tcp", p.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(5 * time.Second))
+			fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size+1, strings.Repeat("x", size))
+			if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if seen := p.paths(); resp.StatusCode != 400 || len(seen) != 0 {
+				t.Errorf("streaming %v, %d bytes of %d: status %d, the handler saw %q; want 400 and nothing", streaming, size, size+1, resp.StatusCode, seen)
+			}
+		}
+	}
+}
