@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,8 +155,9 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		{"address", "missing", false, newSVM(func(x *SVM) { x.Address = "" })},
 		{"tags", "empty", false, newSVM(func(x *SVM) { x.Tags = []string{""} })},
 		{"tags", "too many", false, newSVM(func(x *SVM) { x.Tags = make([]string, maxList+1) })},
-		{"tenants", "as many as allowed", true, newSVM(func(x *SVM) { x.Tenants = make([]TenantID, maxList) })},
-		{"tenants", "too many", false, newSVM(func(x *SVM) { x.Tenants = make([]TenantID, maxList+1) })},
+		{"tenants", "as many as allowed", true, newSVM(func(x *SVM) { x.Tenants = slices.Repeat([]TenantID{{1}}, maxList) })},
+		{"tenants", "of no tenant", false, newSVM(func(x *SVM) { x.Tenants = []TenantID{{1}, {}} })},
+		{"tenants", "too many", false, newSVM(func(x *SVM) { x.Tenants = slices.Repeat([]TenantID{{1}}, maxList+1) })},
 		{"capacity", "none", true, newSVM(func(x *SVM) { x.Capacity = 0 })},
 		{"capacity", "the largest", true, newSVM(func(x *SVM) { x.Capacity = maxCapacity })},
 		{"capacity", "negative", false, newSVM(func(x *SVM) { x.Capacity = -1 })},
