@@ -85,9 +85,13 @@ func userExists(name string) error {
 }
 
 // checkUser refuses what would make an account that does not do what was meant:
-// one without a role, or one whose SVMs have no effect.
+// one without a role, one whose SVMs have no effect, or one whose name no path can
+// have, so that nobody could delete it.
 func checkUser(u store.Account, password string, role bool) error {
 	invalid := func(detail string) error { return refuse(400, "invalid_field", detail) }
+	if err := auth.CheckName(u.Name); err != nil {
+		return invalid(err.Error())
+	}
 	switch {
 	case !role:
 		return invalid("role is missing: want admin, multitenancy, svm or viewer")

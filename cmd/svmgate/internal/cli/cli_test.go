@@ -100,7 +100,8 @@ func TestUserCommands(t *testing.T) {
 		"nobody to ask":        {"", []string{"a", "--role", "admin"}, 2},
 		"the gateway refuses":  {"x", []string{"watcher", "--role", "admin", "--password-stdin"}, 1},
 		"an svm without SVMs":  {"x", []string{"a", "--role", "svm", "--password-stdin"}, 1},
-		"a name with a colon:": {"x", []string{"a:b", "--role", "viewer", "--password-stdin"}, 1},
+		"a name with a colon:": {"x", []string{"a:b", "--role", "viewer", "--password-stdin"}, 2},
+		"a name with a slash:": {"x", []string{"a/b", "--role", "viewer", "--password-stdin"}, 2},
 	} {
 		if r := add(tt.in, tt.args...); r.exit() != tt.exit {
 			t.Errorf("%s: exit %d, %v; want %d", name, r.exit(), r.err, tt.exit)

@@ -64,6 +64,9 @@ of standard input with --password-stdin.`,
 			if err := parsed.UnmarshalText([]byte(role)); err != nil {
 				return usage("--role: %w", err)
 			}
+			if err := auth.CheckName(args[0]); err != nil {
+				return usage("%w", err)
+			}
 			if err := conn.open(cmd); err != nil {
 				return err
 			}
