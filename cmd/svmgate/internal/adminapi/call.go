@@ -105,6 +105,22 @@ func (c *call) ifMatch(exists bool, revision uint64) error {
 	return refuse(412, "precondition_failed", "the object is not (or no longer) the one that If-Match names: read it again")
 }
 
+// ifNoneMatch refuses the write of an object that If-None-Match excludes; "*"
+// excludes every one, so that a PUT can only create. It must be asked inside the
+// update that it guards.
+func (c *call) ifNoneMatch(exists bool, revision uint64) error {
+	header := string(c.ctx.Request.Header.Peek("If-None-Match"))
+	if header == "" || !exists {
+		return nil
+	}
+	for tag := range strings.SplitSeq(header, ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag(revision) {
+			return refuse(412, "precondition_failed", "the object exists, and If-None-Match excludes it: send If-Match to replace it")
+		}
+	}
+	return nil
+}
+
 // knownParameters refuses query parameters that the route does not know, and
 // those given twice.
 func (c *call) knownParameters() error {

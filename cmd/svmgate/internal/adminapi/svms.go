@@ -125,6 +125,9 @@ func (a *API) putSVM(c *call) error {
 		if err := c.ifMatch(exists, old.Revision); err != nil {
 			return err
 		}
+		if err := c.ifNoneMatch(exists, old.Revision); err != nil {
+			return err
+		}
 		s := store.SVM{ID: id, State: old.State}
 		s.Capacity = defaultCapacity
 		if err := svmBinding(&s).bind(whole, body); err != nil {

@@ -96,6 +96,9 @@ func (a *API) putVM(c *call) error {
 		if err := c.ifMatch(exists, old.Revision); err != nil {
 			return err
 		}
+		if err := c.ifNoneMatch(exists, old.Revision); err != nil {
+			return err
+		}
 		if status = 200; !exists {
 			status = 201
 		}
