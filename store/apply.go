@@ -20,69 +20,59 @@ type Batch struct {
 }
 
 // Apply changes the table: all of the batch or, on an error, nothing. It returns
-// when the change is in the journal and visible to every reader. Records that
-// merging does not prefer are dropped silently, and records from more than
-// [MaxSkew] in the future are refused and counted: neither is an error. A record
-// whose value can not be read is one.
+// when the change is in the journal and visible to every reader; changes that are
+// made at the same time reach the disk together. Records that merging does not
+// prefer are dropped silently, and records from more than [MaxSkew] in the future
+// are refused and counted: neither is an error. A record whose value can not be
+// read is one.
 //
 // Errors wrap [ErrReadOnly], [ErrFull] or [ErrClosed].
 func (t *Table) Apply(b Batch) (*News, error) {
-	t.writing.Lock()
-	defer t.writing.Unlock()
-	return t.applyLocked(b)
+	c := &change{from: b.From, told: true, fn: func(tx *Tx) error {
+		for _, r := range b.Records {
+			if err := tx.merge(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	if t.do(c); c.err != nil {
+		return nil, c.err
+	}
+	return c.news, nil
 }
 
-func (t *Table) applyLocked(b Batch) (*News, error) {
-	if t.closed {
-		return nil, ErrClosed
+// merge stages a record if the table prefers it to its own.
+func (tx *Tx) merge(r Record) error {
+	t := tx.table
+	if r.Version.IsZero() {
+		r.Version = t.clock.next()
+	} else if !t.clock.admissible(r.Version) {
+		t.refused.Add(1)
+		t.log.Warn("record from the future refused: check the clocks of the gateways", "key", r.Key)
+		return nil
 	}
-	staged := newStage(len(b.Records))
-	for _, r := range b.Records {
-		if r.Version.IsZero() {
-			r.Version = t.clock.next()
-		} else if !t.clock.admissible(r.Version) {
-			t.refused.Add(1)
-			t.log.Warn("record from the future refused: check the clocks of the gateways", "key", r.Key)
-			continue
-		}
-		t.clock.observe(r.Version)
-		if err := r.check(); err != nil {
-			return nil, fmt.Errorf("record %s: %w", r.Key, err)
-		}
-		if winner, changed := merge(t.current(staged, r.Key), r); changed {
-			staged.put(winner)
-		}
+	t.clock.observe(r.Version)
+	if err := r.check(); err != nil {
+		return fmt.Errorf("record %s: %w", r.Key, err)
 	}
-	if len(staged.order) == 0 {
-		return &News{View: t.view.Load(), From: b.From}, nil
+	if winner, changed := merge(tx.record(r.Key), r); changed {
+		tx.group.put(winner)
 	}
-	if err := t.checkBounds(staged); err != nil {
-		return nil, err
-	}
-	// What need not last must not fail for want of a journal: an SVM's reports
-	// keep it up while the disk is full.
-	if lasting := staged.lasting(); len(lasting) > 0 {
-		if err := t.journal.Append(lasting); err != nil {
-			return nil, err
-		}
-	}
-	news, err := t.commit(staged, b.From)
-	if err != nil {
-		return nil, err
-	}
-	for _, fn := range t.listeners.fns {
-		fn(news)
-	}
-	return news, nil
+	return nil
 }
 
-// current returns the record of a key as it is now, staged changes included.
-func (t *Table) current(s *stage, key Key) Record {
-	if s != nil {
-		if r, ok := s.rows[key]; ok {
-			return r
-		}
+// record returns the record of a key as it is in this change, on top of those
+// that are written together with it.
+func (tx *Tx) record(key Key) Record {
+	if r, ok := tx.group.find(key); ok {
+		return r
 	}
+	return tx.table.current(key)
+}
+
+// current returns the record of a key as it is now.
+func (t *Table) current(key Key) Record {
 	if key.Kind != KindVM && key.Kind != KindPlacement {
 		return t.rows[key]
 	}
@@ -100,41 +90,54 @@ func (t *Table) current(s *stage, key Key) Record {
 func (t *Table) checkBounds(s *stage) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tenants, svms := map[TenantID]bool{}, map[SVMID]bool{} // that have no index yet
-	for _, key := range s.order {
-		switch key.Kind {
-		case KindTenant, KindActivation:
-			if _, ok := t.tenantIndex[key.ID]; !ok {
-				tenants[key.ID] = true
-			}
-		case KindVM:
-			row, err := decodeVM(s.rows[key].Value)
-			if _, ok := t.tenantIndex[row.Tenant]; err == nil && !ok {
-				tenants[row.Tenant] = true
-			}
-		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
-			if _, ok := t.svmIndex[key.ID]; !ok {
-				svms[key.ID] = true
-			}
-			if err := t.internFacts(s.rows[key]); err != nil {
-				return err
-			}
-		case KindPlacement:
-			if err := t.internPlacement(s.rows[key]); err != nil {
-				return err
-			}
+	if t.roomy(len(s.rows)) {
+		return nil
+	}
+	var tenants, svms idSet // that have no index yet
+	tenant := func(id TenantID) {
+		if _, ok := t.tenantIndex[id]; !ok {
+			tenants.add(id)
 		}
 	}
-	if len(t.tenantIndex)+len(tenants) > MaxTenants {
+	for i := range s.rows {
+		var err error
+		switch r := &s.rows[i]; r.Key.Kind {
+		case KindTenant, KindActivation:
+			tenant(r.Key.ID)
+		case KindVM:
+			if row, err := decodeVM(r.Value); err == nil {
+				tenant(row.Tenant)
+			}
+		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
+			if _, ok := t.svmIndex[r.Key.ID]; !ok {
+				svms.add(r.Key.ID)
+			}
+			err = t.internFacts(r)
+		case KindPlacement:
+			err = t.internPlacement(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(t.tenantIndex)+len(tenants.list) > MaxTenants {
 		return fmt.Errorf("%w: %d tenants, deleted ones included", ErrFull, MaxTenants)
 	}
-	if len(t.svmIndex)+len(svms) > MaxSVMs {
+	if len(t.svmIndex)+len(svms.list) > MaxSVMs {
 		return fmt.Errorf("%w: %d SVMs, forgotten ones included", ErrFull, MaxSVMs)
 	}
 	return nil
 }
 
-func (t *Table) internFacts(r Record) error {
+// roomy reports whether no bound is near: whatever n records may be, there is
+// room for them.
+func (t *Table) roomy(n int) bool {
+	s := t.symbols
+	return len(t.tenantIndex)+n <= MaxTenants && len(t.svmIndex)+n <= MaxSVMs &&
+		len(s.byName)+len(PathSymbols{})*n <= s.most && len(s.paths)+n <= MaxPaths && len(s.versions)+n <= MaxVersions
+}
+
+func (t *Table) internFacts(r *Record) error {
 	f, err := decodeFacts(r.Value)
 	if r.Key.Kind != KindSVMFacts || err != nil {
 		return nil
@@ -146,7 +149,7 @@ func (t *Table) internFacts(r Record) error {
 	return nil
 }
 
-func (t *Table) internPlacement(r Record) error {
+func (t *Table) internPlacement(r *Record) error {
 	row, err := decodePlacement(r.Value)
 	if err != nil { // a tombstone
 		return nil
@@ -161,61 +164,80 @@ func (t *Table) internPlacement(r Record) error {
 // commit makes the staged records visible. Tenants and SVMs come first, with
 // everything that observers derive from them: a VM that refers to a tenant is
 // never visible before the tenant is.
-func (t *Table) commit(s *stage, from string) (*News, error) {
+func (t *Table) commit(s *stage) error {
+	if len(s.rows) == 0 {
+		return nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var tenants, svms idSet
-	var vms [][16]byte
-	touchedAccounts, touchedTokens := false, false
-	for _, key := range s.order {
-		switch key.Kind {
-		case KindVM:
-			vms = append(vms, key.ID)
-			continue
+	touchedTokens := false
+	for i := range s.rows {
+		r := &s.rows[i]
+		switch r.Key.Kind {
 		case KindPlacement:
-			if err := t.internPlacement(s.rows[key]); err != nil {
-				return nil, err
-			}
-			if _, ok := s.rows[Key{KindVM, key.ID}]; !ok {
-				vms = append(vms, key.ID)
+			continue
+		case KindVM: // it may refer to a tenant that nobody has told of
+			if row, err := decodeVM(r.Value); err == nil {
+				if _, ok := t.tenantIndex[row.Tenant]; !ok {
+					tenants.add(row.Tenant)
+				}
 			}
 			continue
 		case KindTenant, KindActivation:
-			tenants.add(key.ID)
+			tenants.add(r.Key.ID)
 		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
-			svms.add(key.ID)
+			svms.add(r.Key.ID)
 		case KindAccount:
-			touchedAccounts = true
+			t.commitAccount(r)
 		case KindToken:
 			touchedTokens = true
+			t.tokenRows[r.Key.ID] = *r
 		}
-		t.rows[key] = s.rows[key]
+		t.rows[r.Key] = *r
 	}
-	for _, id := range vms { // VMs may refer to tenants that nobody has told of
-		if row, err := decodeVM(s.rows[Key{KindVM, id}].Value); err == nil {
-			if _, ok := t.tenantIndex[row.Tenant]; !ok {
-				tenants.add(row.Tenant)
-			}
-		}
+	vms, err := t.vmsToCommit(s)
+	if err != nil {
+		return err
 	}
 	t.publish(tenants.list, svms.list, s)
-	if touchedAccounts {
-		t.rebuildAccounts(s)
-	}
 	if touchedTokens {
 		t.rebuildTokens(time.Now())
 	}
 	for _, id := range vms {
 		if err := t.commitVM(id, s); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return &News{Records: s.records(), From: from, View: t.view.Load()}, nil
+	return nil
+}
+
+// vmsToCommit returns the ids of the staged VMs, once each, and interns what
+// their placements name: observers are to see it in the view.
+func (t *Table) vmsToCommit(s *stage) ([][16]byte, error) {
+	var vms [][16]byte
+	for i := range s.rows {
+		switch r := &s.rows[i]; r.Key.Kind {
+		case KindVM:
+			vms = append(vms, r.Key.ID)
+		case KindPlacement:
+			if err := t.internPlacement(r); err != nil {
+				return nil, err
+			}
+			if s.at(Key{KindVM, r.Key.ID}) < 0 {
+				vms = append(vms, r.Key.ID)
+			}
+		}
+	}
+	return vms, nil
 }
 
 // publish builds the next view with the named tenants and SVMs worked out anew.
 func (t *Table) publish(tenants, svms [][16]byte, s *stage) {
 	old := t.view.Load()
+	if len(tenants)+len(svms) == 0 && len(t.symbols.paths) == len(old.paths) && len(t.symbols.versions) == len(old.versions) {
+		return
+	}
 	next := &View{revision: old.revision + 1, tenants: old.tenants, svms: old.svms}
 	change := &ViewChange{View: next}
 	if len(tenants) > 0 {
@@ -272,16 +294,14 @@ func (t *Table) publishSVMs(next *View, change *ViewChange, svms [][16]byte, s *
 		}
 		load := &t.loads[i]
 		fresh := i >= len(next.svms) || next.svms[i] == nil
-		if _, reported := s.rows[Key{KindSVMLoad, id}]; reported || fresh {
+		if s.at(Key{KindSVMLoad, id}) >= 0 || fresh {
 			if row, err := decodeLoad(t.rows[Key{KindSVMLoad, id}].Value); err == nil {
 				load.report(row, now)
 			} else {
 				load.forget()
 			}
 		}
-		_, config := s.rows[Key{KindSVMConfig, id}]
-		_, facts := s.rows[Key{KindSVMFacts, id}]
-		if !ok || config || facts {
+		if !ok || s.at(Key{KindSVMConfig, id}) >= 0 || s.at(Key{KindSVMFacts, id}) >= 0 {
 			if !cloned {
 				next.svms, cloned = slices.Clone(next.svms), true
 			}
@@ -340,17 +360,12 @@ func licensed(l *License, now time.Time) bool {
 	return l.State == LicenseValid && (l.Expires.IsZero() || now.Before(l.Expires.Time))
 }
 
-func (t *Table) rebuildAccounts(s *stage) {
-	for _, key := range s.order {
-		if key.Kind != KindAccount {
-			continue
-		}
-		if a, err := decodeAccount(t.rows[key].Value); err == nil {
-			a.SVMs = notNil(a.SVMs)
-			t.accounts[key] = a
-		} else {
-			delete(t.accounts, key)
-		}
+func (t *Table) commitAccount(r *Record) {
+	if a, err := decodeAccount(r.Value); err == nil {
+		a.SVMs = notNil(a.SVMs)
+		t.accounts[r.Key] = a
+	} else {
+		delete(t.accounts, r.Key)
 	}
 }
 

@@ -14,7 +14,9 @@
 // versions, drops what is old, writes the journal, publishes a new [View] and
 // hands the news to subscribers. [Table.Update] is Apply with a transaction in
 // front of it, for callers that think in tenants and SVMs rather than in
-// records. A change is visible to every reader before Apply returns.
+// records. A change is on disk before any reader sees it, and visible to every
+// reader before Apply returns. Changes that are made at the same time reach the
+// disk together: one fsync serves all who wait for it.
 //
 // # Two ways out
 //

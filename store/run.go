@@ -31,11 +31,8 @@ func (t *Table) sweepTokens(now time.Time) {
 func (t *Table) rebuildTokens(now time.Time) {
 	tokens := map[[32]byte]TenantID{}
 	t.tokenEnd = time.Time{}
-	for key, r := range t.rows {
-		if key.Kind != KindToken {
-			continue
-		}
-		token, err := decodeToken(key.ID, r.Value)
+	for id, r := range t.tokenRows {
+		token, err := decodeToken(id, r.Value)
 		if err != nil {
 			continue
 		}

@@ -2,32 +2,114 @@ package store
 
 import "slices"
 
-// stage holds records that won but are not committed, in order of arrival.
+// stage holds records that won but are not committed, in order of arrival: those
+// of one change after another.
 type stage struct {
-	rows  map[Key]Record
-	order []Key
+	rows  []Record
+	index map[Key]int // of rows; nil while there are few
+
+	// The change in the making: its rows are those from mark on, and undo has
+	// those before that it replaced.
+	mark int
+	undo []replaced
 }
 
-func newStage(n int) *stage { return &stage{rows: make(map[Key]Record, n)} }
+type replaced struct {
+	at  int
+	row Record
+}
 
-func (s *stage) put(r Record) {
-	if _, ok := s.rows[r.Key]; !ok {
-		s.order = append(s.order, r.Key)
+// fewRows are searched as fast as a map finds its way.
+const fewRows = 8
+
+// begin starts a change.
+func (s *stage) begin() { s.mark, s.undo = len(s.rows), s.undo[:0] }
+
+// rollback undoes the change in the making.
+func (s *stage) rollback() {
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		s.rows[s.undo[i].at] = s.undo[i].row
 	}
-	s.rows[r.Key] = r
+	for i := s.mark; i < len(s.rows); i++ {
+		delete(s.index, s.rows[i].Key)
+	}
+	s.rows, s.undo = s.rows[:s.mark], s.undo[:0]
 }
 
-// records returns the staged records; lasting those that belong in the journal.
-func (s *stage) records() []Record {
-	out := make([]Record, len(s.order))
-	for i, key := range s.order {
-		out[i] = s.rows[key]
+// change returns the records of the change in the making.
+func (s *stage) change() []Record {
+	out := slices.Clone(s.rows[s.mark:])
+	for i := range s.undo {
+		row := s.rows[s.undo[i].at]
+		if !slices.ContainsFunc(s.undo[:i], func(r replaced) bool { return r.at == s.undo[i].at }) {
+			out = append(out, row)
+		}
 	}
 	return out
 }
 
-func (s *stage) lasting() []Record {
-	return slices.DeleteFunc(s.records(), func(r Record) bool { return r.Key.Kind == KindSVMLoad })
+// changesOnlyLoads reports whether the change in the making has records, and none
+// for the journal.
+func (s *stage) changesOnlyLoads() bool {
+	return len(s.undo) == 0 && len(s.rows) > s.mark && !slices.ContainsFunc(s.rows[s.mark:], lasts)
+}
+
+// find returns the staged record of a key.
+func (s *stage) find(key Key) (Record, bool) {
+	if i := s.at(key); i >= 0 {
+		return s.rows[i], true
+	}
+	return Record{}, false
+}
+
+func (s *stage) at(key Key) int {
+	if s.index != nil {
+		if i, ok := s.index[key]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range s.rows {
+		if s.rows[i].Key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s *stage) put(r Record) {
+	if i := s.at(r.Key); i >= 0 {
+		if i < s.mark {
+			s.undo = append(s.undo, replaced{i, s.rows[i]})
+		}
+		s.rows[i] = r
+		return
+	}
+	s.rows = append(s.rows, r)
+	switch {
+	case s.index != nil:
+		s.index[r.Key] = len(s.rows) - 1
+	case len(s.rows) > fewRows:
+		s.index = make(map[Key]int, 8*fewRows)
+		for i := range s.rows {
+			s.index[s.rows[i].Key] = i
+		}
+	}
+}
+
+// lasts reports whether a record belongs in the journal: what an SVM says of its
+// load does not.
+func lasts(r Record) bool { return r.Key.Kind != KindSVMLoad }
+
+func passes(r Record) bool { return !lasts(r) }
+
+// lasting returns the records that belong in the journal. The result may be rows
+// itself.
+func lasting(rows []Record) []Record {
+	if !slices.ContainsFunc(rows, passes) {
+		return rows
+	}
+	return slices.DeleteFunc(slices.Clone(rows), passes)
 }
 
 // An idSet is a set of ids in order of arrival.

@@ -18,6 +18,10 @@ type Config struct {
 	// Journal keeps changes. If nil, nothing outlives the table. Close closes it.
 	Journal Journal
 
+	// OnAppend, if not nil, is told of every attempt to write to the journal, by
+	// the goroutine that made it. It must be quick.
+	OnAppend func(records int, took time.Duration, err error)
+
 	// Clock is the physical time of versions; nothing else is read from it. If
 	// nil, [time.Now].
 	Clock func() time.Time
@@ -42,9 +46,17 @@ type Table struct {
 	vms     vmTable
 	refused atomic.Uint64 // records from too far in the future
 
-	// writing serialises writers, and is held while the journal writes.
+	journal  Journal
+	onAppend func(records int, took time.Duration, err error)
+
+	queue queue
+	// turn has room for who makes changes, from staging to the end; it comes before
+	// writing. It is a channel, so that a bubble of testing/synctest sees the wait.
+	turn chan struct{}
+
+	// writing serialises who changes memory; it is not held while the journal
+	// writes. It guards what follows.
 	writing   sync.Mutex
-	journal   Journal
 	clock     *clock
 	closed    bool
 	tokenEnd  time.Time // when the next replaced token ends; zero: never
@@ -56,6 +68,7 @@ type Table struct {
 	mu          sync.RWMutex
 	rows        map[Key]Record // all kinds but those of VMs
 	accounts    map[Key]Account
+	tokenRows   map[TenantID]Record
 	tenantIndex map[TenantID]int
 	tenantNames map[string][]TenantID // mostly one each
 	svmIndex    map[SVMID]int
@@ -98,9 +111,10 @@ func Open(cfg Config) (*Table, error) {
 		cfg.Journal = noJournal{}
 	}
 	t := &Table{
-		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond), journal: cfg.Journal,
-		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
-		rows: map[Key]Record{}, accounts: map[Key]Account{},
+		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond), journal: cfg.Journal, turn: make(chan struct{}, 1),
+		onAppend: cfg.OnAppend,
+		clock:    newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
+		rows: map[Key]Record{}, accounts: map[Key]Account{}, tokenRows: map[TenantID]Record{},
 		tenantIndex: map[TenantID]int{{}: 0}, tenantNames: map[string][]TenantID{}, svmIndex: map[SVMID]int{}, symbols: newSymbols(),
 	}
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
@@ -111,9 +125,11 @@ func Open(cfg Config) (*Table, error) {
 	return t, nil
 }
 
-// Close waits for a write that is under way and closes the journal. Reading
+// Close waits for the writes that are under way and closes the journal. Reading
 // remains possible, writing does not.
 func (t *Table) Close() error {
+	t.turn <- struct{}{}
+	defer func() { <-t.turn }()
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	if t.closed {
@@ -126,28 +142,27 @@ func (t *Table) Close() error {
 // replay loads the journal in large batches: publishing a view for every record
 // would make a start quadratic.
 func (t *Table) replay() error {
-	t.writing.Lock()
-	defer t.writing.Unlock()
 	const batch = 1 << 14
-	staged := newStage(0)
+	tx := &Tx{table: t, group: &group{table: t}}
 	flush := func() error {
-		if _, err := t.commit(staged, ""); err != nil {
-			return err
+		err := t.checkBounds(&tx.group.stage)
+		if err == nil {
+			err = t.commit(&tx.group.stage)
 		}
-		staged = newStage(len(staged.order))
-		return nil
+		tx.group.stage = stage{}
+		return err
 	}
 	err := t.journal.Replay(func(r Record) error {
 		t.clock.observe(r.Version)
 		if err := r.check(); err != nil {
 			return fmt.Errorf("record %s: %w", r.Key, err)
 		}
-		if winner, changed := merge(t.current(staged, r.Key), r); changed {
+		if winner, changed := merge(tx.record(r.Key), r); changed {
 			// A frame of the journal is not to stay in memory for one record of it.
 			winner.Value = bytes.Clone(winner.Value)
-			staged.put(winner)
+			tx.group.put(winner)
 		}
-		if len(staged.order) >= batch {
+		if len(tx.group.rows) >= batch {
 			return flush()
 		}
 		return nil

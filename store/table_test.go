@@ -70,7 +70,7 @@ func (x tester) report(t testing.TB, id SVMID, f SVMFacts, connected int) {
 func (x tester) record(key Key) Record {
 	x.writing.Lock()
 	defer x.writing.Unlock()
-	return x.current(nil, key)
+	return x.current(key)
 }
 
 // all returns every record, ordered by key.

@@ -12,32 +12,29 @@ import (
 // differs from before: writing what is already there changes nothing. Their
 // errors are a [*FieldError], or wrap [ErrNotFound] or [ErrExists].
 type Tx struct {
-	table  *Table
-	staged *stage
-	names  map[string]TenantID // of tenants named in this change; zero: name given up
-	now    time.Time
+	table *Table
+	group *group
+	names map[string]TenantID // of tenants named in this change; zero: name given up
+	now   time.Time
 }
 
 // Update makes a change of several steps: fn describes it, and when fn returns
 // nil all of it is applied as by one [Table.Apply]. When fn returns an error
 // nothing happens, and Update returns that error. Writers wait while fn runs,
-// readers do not. fn must not keep the Tx, nor write to the table otherwise.
+// readers do not. fn must not keep the Tx, nor write to the table otherwise. It
+// may run on the goroutine of another caller, whose changes are made together
+// with this one: it must return, not end its goroutine as FailNow of a test does.
 func (t *Table) Update(fn func(*Tx) error) error {
-	t.writing.Lock()
-	defer t.writing.Unlock()
-	tx := &Tx{table: t, staged: newStage(1), names: map[string]TenantID{}, now: t.clock.now()}
-	if err := fn(tx); err != nil {
-		return err
-	}
-	_, err := t.applyLocked(Batch{Records: tx.staged.records()})
-	return err
+	c := &change{fn: fn}
+	t.do(c)
+	return c.err
 }
 
 // Now is the moment of the change by the table's clock.
 func (tx *Tx) Now() time.Time { return tx.now }
 
 func (tx *Tx) current(kind Kind, id [16]byte) Record {
-	return tx.table.current(tx.staged, Key{Kind: kind, ID: id})
+	return tx.record(Key{Kind: kind, ID: id})
 }
 
 // put stages a value; an empty one deletes. It reports whether that is news.
@@ -46,7 +43,7 @@ func (tx *Tx) put(kind Kind, id [16]byte, value []byte) bool {
 	if sameValue(have, value) || len(value) == 0 && have.Version.IsZero() {
 		return false
 	}
-	tx.staged.put(Record{Key: Key{Kind: kind, ID: id}, Version: tx.table.clock.next(), Value: value})
+	tx.group.put(Record{Key: Key{Kind: kind, ID: id}, Version: tx.table.clock.next(), Value: value})
 	return true
 }
 
@@ -60,9 +57,18 @@ func (tx *Tx) Tenant(id TenantID) (Tenant, bool) {
 	return *tenant, true
 }
 
+func (tx *Tx) hasTenant(id TenantID) bool {
+	r := tx.current(KindTenant, id)
+	return !r.Deleted()
+}
+
 // TenantByName returns the tenant with the given name.
 func (tx *Tx) TenantByName(name string) (Tenant, bool) {
-	if id, ok := tx.names[name]; ok {
+	id, ok := tx.names[name]
+	if !ok {
+		id, ok = tx.group.names[name]
+	}
+	if ok {
 		if id.IsZero() {
 			return Tenant{}, false
 		}
@@ -96,11 +102,18 @@ func (tx *Tx) PutTenant(t Tenant) (bool, error) {
 	if exists {
 		row.Created = old.Created
 		if old.Name != t.Name {
-			tx.names[old.Name] = TenantID{}
+			tx.claim(old.Name, TenantID{})
 		}
 	}
-	tx.names[t.Name] = t.ID
+	tx.claim(t.Name, t.ID)
 	return tx.put(KindTenant, t.ID, row.encode()), nil
+}
+
+func (tx *Tx) claim(name string, id TenantID) {
+	if tx.names == nil {
+		tx.names = map[string]TenantID{}
+	}
+	tx.names[name] = id
 }
 
 // SetActive activates or deactivates a tenant. It takes effect on this gateway's
@@ -108,7 +121,7 @@ func (tx *Tx) PutTenant(t Tenant) (bool, error) {
 // nothing that can be seen, but is written all the same: another gateway may have
 // activated the tenant, and has to learn that this came after.
 func (tx *Tx) SetActive(id TenantID, active bool) (bool, error) {
-	if _, ok := tx.Tenant(id); !ok {
+	if !tx.hasTenant(id) {
 		return false, fmt.Errorf("tenant %s: %w", id, ErrNotFound)
 	}
 	row, _ := decodeActivation(tx.current(KindActivation, id).Value)
@@ -142,7 +155,7 @@ func (tx *Tx) DeleteTenant(id TenantID) (bool, error) {
 		return false, err
 	}
 	tx.put(KindToken, id, nil)
-	tx.names[tenant.Name] = TenantID{}
+	tx.claim(tenant.Name, TenantID{})
 	return tx.put(KindTenant, id, nil), nil
 }
 
@@ -157,7 +170,8 @@ func (tx *Tx) vmsOf(id TenantID) []BIOSID {
 		vm, ok := tx.VM(b)
 		return !ok || vm.Tenant != id
 	})
-	for _, key := range tx.staged.order {
+	for i := range tx.group.rows {
+		key := tx.group.rows[i].Key
 		if key.Kind != KindVM {
 			continue
 		}
@@ -177,7 +191,7 @@ func (tx *Tx) Token(id TenantID) (Token, bool) {
 // SetToken replaces a tenant's agent token. A digest that is zero or another
 // tenant's is refused.
 func (tx *Tx) SetToken(token Token) (bool, error) {
-	if _, ok := tx.Tenant(token.Tenant); !ok {
+	if !tx.hasTenant(token.Tenant) {
 		return false, fmt.Errorf("tenant %s: %w", token.Tenant, ErrNotFound)
 	}
 	if token.Current == [32]byte{} {
@@ -249,7 +263,7 @@ func (tx *Tx) ReportSVM(id SVMID, f SVMFacts, connected int) (bool, error) {
 	}
 	changed := tx.put(KindSVMFacts, id, encodeFacts(&f))
 	load := loadRow{Connected: connected, Reported: Time{tx.now}}
-	tx.staged.put(Record{Key: Key{KindSVMLoad, id}, Version: tx.table.clock.next(), Value: load.encode()})
+	tx.group.put(Record{Key: Key{KindSVMLoad, id}, Version: tx.table.clock.next(), Value: load.encode()})
 	return changed || old.ConnectedAgents != connected, nil
 }
 
@@ -276,7 +290,7 @@ func (tx *Tx) PutVM(vm VM) (bool, error) {
 		return false, err
 	}
 	if !vm.Tenant.IsZero() {
-		if _, ok := tx.Tenant(vm.Tenant); !ok {
+		if !tx.hasTenant(vm.Tenant) {
 			return false, fieldError("tenant", vm.Tenant.String(), "must be the id of a tenant")
 		}
 	}

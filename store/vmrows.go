@@ -5,7 +5,7 @@ func (t *Table) commitVM(id [16]byte, s *stage) error {
 	slot := t.vms.claim((*BIOSID)(&id))
 	entry := t.vms.entry(slot)
 	for _, kind := range []Kind{KindVM, KindPlacement} {
-		if r, ok := s.rows[Key{kind, id}]; ok {
+		if r, ok := s.find(Key{kind, id}); ok {
 			*entry.record(kind) = r
 		}
 	}

@@ -1,0 +1,224 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Changes reach the disk in groups: those that arrive while one group is being
+// written make up the next. The first to arrive leads. It stages the changes of
+// all, writes them as one, makes them visible and wakes the others. So there is
+// no goroutine to start or to stop, one fsync serves everybody who waits, and a
+// caller who is alone waits for nobody.
+
+// A change is what one caller wants.
+type change struct {
+	from string
+	fn   func(*Tx) error
+	told bool // whether the caller, too, wants the news
+
+	refused  error    // by fn or by a bound
+	passing  []Record // all its records, if none of them is for the journal
+	news     *News
+	err      error
+	panicked any
+}
+
+// queue is where changes wait for their turn.
+type queue struct {
+	mu    sync.Mutex
+	queue *callers
+}
+
+// callers are changes that wait together; done is closed when none waits any more.
+type callers struct {
+	changes []*change
+	done    chan struct{}
+}
+
+// enter adds a change to those that wait, and reports whether it leads them.
+func (q *queue) enter(c *change) (*callers, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	leads := q.queue == nil
+	if leads {
+		q.queue = &callers{done: make(chan struct{})}
+	}
+	q.queue.changes = append(q.queue.changes, c)
+	return q.queue, leads
+}
+
+// take returns the changes that wait; who comes later waits for the next turn.
+func (q *queue) take() []*change {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := q.queue.changes
+	q.queue = nil
+	return list
+}
+
+// errAbandoned is what the other changes of a group get when a function ends its
+// goroutine, as FailNow of a test does, instead of returning.
+var errAbandoned = errors.New("store: another change ended the goroutine that made this one")
+
+// do makes one change, together with those of others.
+func (t *Table) do(c *change) {
+	c.err = errAbandoned
+	with, leads := t.queue.enter(c)
+	if leads {
+		t.lead(with)
+	}
+	<-with.done
+	if c.panicked != nil {
+		panic(c.panicked)
+	}
+}
+
+// lead makes the changes of all who wait.
+func (t *Table) lead(with *callers) {
+	defer close(with.done)
+	t.turn <- struct{}{}
+	defer func() { <-t.turn }()
+	// Those who were just woken come again before long; they may come along.
+	runtime.Gosched()
+	for waiting := t.queue.take(); len(waiting) > 0; {
+		waiting = t.group(waiting)
+	}
+}
+
+// maxGroup bounds the bytes of changes that are written as one.
+const maxGroup = 16 << 20
+
+// group makes changes, as many as are to be written as one, and returns the rest.
+func (t *Table) group(waiting []*change) (rest []*change) {
+	g := &group{table: t}
+	n := g.stageAll(waiting)
+	made, rest := waiting[:n], waiting[n:]
+	failed := t.append(lasting(g.rows))
+	if failed != nil {
+		g.keepPassing(made)
+	}
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	failed = errors.Join(failed, t.commit(&g.stage))
+	for _, c := range made {
+		if c.err = c.refused; c.err == nil && c.passing == nil {
+			c.err = failed
+		}
+	}
+	t.tell(made)
+	return rest
+}
+
+// group is what is written as one.
+type group struct {
+	stage
+	table *Table
+	names map[string]TenantID // of tenants named in its changes; zero: name given up
+}
+
+// stageAll runs changes until the group is large enough, and returns how many.
+func (g *group) stageAll(waiting []*change) int {
+	t := g.table
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	size := 0
+	for i, c := range waiting {
+		if size > maxGroup {
+			return i
+		}
+		before := len(g.rows)
+		g.stageOne(c)
+		for j := before; j < len(g.rows); j++ {
+			size += 64 + len(g.rows[j].Value)
+		}
+	}
+	return len(waiting)
+}
+
+// stageOne runs one change. What it staged is undone if it fails.
+func (g *group) stageOne(c *change) {
+	t := g.table
+	if t.closed {
+		c.refused = ErrClosed
+		return
+	}
+	tx := &Tx{table: t, group: g, now: t.clock.now()}
+	g.begin()
+	c.run(tx)
+	if c.refused == nil {
+		c.refused = t.checkBounds(&g.stage)
+	}
+	if c.refused != nil {
+		g.rollback()
+		return
+	}
+	if c.told || len(t.listeners.fns) > 0 {
+		c.news = &News{From: c.from, Records: g.change()}
+	}
+	if g.changesOnlyLoads() {
+		c.passing = g.change()
+	}
+	for name, id := range tx.names {
+		if g.names == nil {
+			g.names = map[string]TenantID{}
+		}
+		g.names[name] = id
+	}
+}
+
+// run calls fn on behalf of another goroutine, which is to have the panic.
+func (c *change) run(tx *Tx) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.panicked = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+			c.refused = errAbandoned
+		}
+	}()
+	c.refused = c.fn(tx)
+}
+
+// append writes to the journal.
+func (t *Table) append(records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	begin := time.Now()
+	err := t.journal.Append(records)
+	if t.onAppend != nil {
+		t.onAppend(len(records), time.Since(begin), err)
+	}
+	return err
+}
+
+// keepPassing leaves of a group that could not be written what need not last:
+// SVMs' reports keep them up while the disk is full.
+func (g *group) keepPassing(made []*change) {
+	g.stage = stage{}
+	for _, c := range made {
+		for _, r := range c.passing {
+			g.put(r)
+		}
+	}
+}
+
+// tell hands the news of changes to who wants them. It needs the writers' lock.
+func (t *Table) tell(made []*change) {
+	view := t.view.Load()
+	for _, c := range made {
+		if c.news == nil || c.err != nil {
+			continue
+		}
+		c.news.View = view
+		if len(c.news.Records) == 0 {
+			continue
+		}
+		for _, fn := range t.listeners.fns {
+			fn(c.news)
+		}
+	}
+}
