@@ -211,7 +211,7 @@ func TestGoroutineThatEndsAcknowledgesNothing(t *testing.T) {
 		<-j.started
 		j.end <- nil
 		all.Wait()
-		if errs[0] != nil || errs[1] != never || !errors.Is(errs[2], errAbandoned) {
+		if errs[0] != nil || !errors.Is(errs[1], never) || !errors.Is(errs[2], errAbandoned) {
 			t.Errorf("errors %v; want the first made, the second ended and the third abandoned", errs)
 		}
 		go func() { <-j.started; j.end <- nil }()
