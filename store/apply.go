@@ -86,12 +86,7 @@ func (t *Table) current(s *stage, key Key) Record {
 	if key.Kind != KindVM && key.Kind != KindPlacement {
 		return t.rows[key]
 	}
-	id := BIOSID(key.ID)
-	slot, _ := t.vms.find(&id)
-	if slot == nil {
-		return Record{}
-	}
-	e := t.vms.entry(slot)
+	e := t.entryOf(key.ID)
 	return *e.record(key.Kind)
 }
 
@@ -104,12 +99,12 @@ func (t *Table) checkBounds(s *stage) error {
 	for _, key := range s.order {
 		switch key.Kind {
 		case KindTenant, KindActivation:
-			if _, ok := t.tenantIndex[key.ID]; !ok {
+			if _, ok := t.symbols.tenantIndex[key.ID]; !ok {
 				tenants[key.ID] = true
 			}
 		case KindVM:
 			row, err := decodeVM(s.rows[key].Value)
-			if _, ok := t.tenantIndex[row.Tenant]; err == nil && !ok {
+			if _, ok := t.symbols.tenantIndex[row.Tenant]; err == nil && !ok {
 				tenants[row.Tenant] = true
 			}
 		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
@@ -125,7 +120,7 @@ func (t *Table) checkBounds(s *stage) error {
 			}
 		}
 	}
-	if len(t.tenantIndex)+len(tenants) > MaxTenants {
+	if len(t.symbols.tenantIndex)+len(tenants) > MaxTenants {
 		return fmt.Errorf("%w: %d tenants, deleted ones included", ErrFull, MaxTenants)
 	}
 	if len(t.svmIndex)+len(svms) > MaxSVMs {
@@ -193,7 +188,7 @@ func (t *Table) commit(s *stage, from string) (*News, error) {
 	}
 	for _, id := range vms { // VMs may refer to tenants that nobody has told of
 		if row, err := decodeVM(s.rows[Key{KindVM, id}].Value); err == nil {
-			if _, ok := t.tenantIndex[row.Tenant]; !ok {
+			if _, ok := t.symbols.tenantIndex[row.Tenant]; !ok {
 				tenants.add(row.Tenant)
 			}
 		}
@@ -222,10 +217,9 @@ func (t *Table) publish(tenants, svms [][16]byte, s *stage) {
 		next.tenants = slices.Clone(old.tenants)
 	}
 	for _, id := range tenants {
-		i, ok := t.tenantIndex[id]
+		i, ok := t.symbols.tenantIndex[id]
 		if !ok {
-			i = len(next.tenants)
-			t.tenantIndex[id] = i
+			i = t.symbols.addTenant(id)
 			next.tenants = append(next.tenants, nil)
 		}
 		was := next.tenants[i]

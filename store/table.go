@@ -56,10 +56,9 @@ type Table struct {
 	mu          sync.RWMutex
 	rows        map[Key]Record // all kinds but those of VMs
 	accounts    map[Key]Account
-	tenantIndex map[TenantID]int
 	tenantNames map[string][]TenantID // mostly one each
 	svmIndex    map[SVMID]int
-	symbols     *symbols
+	symbols     *dictionary
 }
 
 // News is what a change changed.
@@ -101,7 +100,7 @@ func Open(cfg Config) (*Table, error) {
 		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond), journal: cfg.Journal,
 		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
 		rows: map[Key]Record{}, accounts: map[Key]Account{},
-		tenantIndex: map[TenantID]int{{}: 0}, tenantNames: map[string][]TenantID{}, svmIndex: map[SVMID]int{}, symbols: newSymbols(),
+		tenantNames: map[string][]TenantID{}, svmIndex: map[SVMID]int{}, symbols: newDictionary(),
 	}
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
 	t.tokens.Store(&map[[32]byte]TenantID{})
