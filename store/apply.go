@@ -76,12 +76,7 @@ func (t *Table) current(key Key) Record {
 	if key.Kind != KindVM && key.Kind != KindPlacement {
 		return t.rows[key]
 	}
-	id := BIOSID(key.ID)
-	slot, _ := t.vms.find(&id)
-	if slot == nil {
-		return Record{}
-	}
-	e := t.vms.entry(slot)
+	e := t.entryOf(key.ID)
 	return *e.record(key.Kind)
 }
 
@@ -95,7 +90,7 @@ func (t *Table) checkBounds(s *stage) error {
 	}
 	var tenants, svms idSet // that have no index yet
 	tenant := func(id TenantID) {
-		if _, ok := t.tenantIndex[id]; !ok {
+		if _, ok := t.symbols.tenantIndex[id]; !ok {
 			tenants.add(id)
 		}
 	}
@@ -120,7 +115,7 @@ func (t *Table) checkBounds(s *stage) error {
 			return err
 		}
 	}
-	if len(t.tenantIndex)+len(tenants.list) > MaxTenants {
+	if len(t.symbols.tenantIndex)+len(tenants.list) > MaxTenants {
 		return fmt.Errorf("%w: %d tenants, deleted ones included", ErrFull, MaxTenants)
 	}
 	if len(t.svmIndex)+len(svms.list) > MaxSVMs {
@@ -133,7 +128,7 @@ func (t *Table) checkBounds(s *stage) error {
 // room for them.
 func (t *Table) roomy(n int) bool {
 	s := t.symbols
-	return len(t.tenantIndex)+n <= MaxTenants && len(t.svmIndex)+n <= MaxSVMs &&
+	return len(t.symbols.tenantIndex)+n <= MaxTenants && len(t.svmIndex)+n <= MaxSVMs &&
 		len(s.byName)+len(PathSymbols{})*n <= s.most && len(s.paths)+n <= MaxPaths && len(s.versions)+n <= MaxVersions
 }
 
@@ -179,7 +174,7 @@ func (t *Table) commit(s *stage) error {
 			continue
 		case KindVM: // it may refer to a tenant that nobody has told of
 			if row, err := decodeVM(r.Value); err == nil {
-				if _, ok := t.tenantIndex[row.Tenant]; !ok {
+				if _, ok := t.symbols.tenantIndex[row.Tenant]; !ok {
 					tenants.add(row.Tenant)
 				}
 			}
@@ -244,10 +239,9 @@ func (t *Table) publish(tenants, svms [][16]byte, s *stage) {
 		next.tenants = slices.Clone(old.tenants)
 	}
 	for _, id := range tenants {
-		i, ok := t.tenantIndex[id]
+		i, ok := t.symbols.tenantIndex[id]
 		if !ok {
-			i = len(next.tenants)
-			t.tenantIndex[id] = i
+			i = t.symbols.addTenant(id)
 			next.tenants = append(next.tenants, nil)
 		}
 		was := next.tenants[i]

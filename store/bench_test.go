@@ -51,7 +51,7 @@ func BenchmarkMemoryPerVM(b *testing.B) {
 			shard := &table.vms.shards[i]
 			arena += cap(shard.arena)
 			if p := shard.slots.Load(); p != nil {
-				slots += len(*p) * int(unsafe.Sizeof(vmSlot{}))
+				slots += len(p.slots) * int(unsafe.Sizeof(vmSlot{}))
 			}
 		}
 		b.ReportMetric(float64(slots)/float64(vms), "slot-B/VM")

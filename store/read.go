@@ -18,7 +18,7 @@ func (t *Table) Tenant(id TenantID) (Tenant, bool) {
 
 func (t *Table) tenant(id TenantID) (Tenant, bool) {
 	view := t.view.Load()
-	i, ok := t.tenantIndex[id]
+	i, ok := t.symbols.tenantIndex[id]
 	if !ok || i >= len(view.tenants) || view.tenants[i] == nil {
 		return Tenant{}, false
 	}
@@ -89,11 +89,7 @@ func (t *Table) SVMs() []SVM {
 func (t *Table) VM(id BIOSID) (VM, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	slot, _ := t.vms.find(&id)
-	if slot == nil {
-		return VM{}, false
-	}
-	e := t.vms.entry(slot)
+	e := t.entryOf(id)
 	return vmOf(id, e.registration, e.placement)
 }
 
@@ -114,25 +110,26 @@ func vmOf(id BIOSID, registration, placement Record) (VM, bool) {
 	}, true
 }
 
-// VMs returns up to limit registered VMs that come after the given BIOS ID in
-// the table's own order, which is stable but not that of the ids; the zero id
-// starts. If tenant is not nil, only its VMs are returned. It looks at about
-// 1/256 of the table and what it returns.
+// VMs returns up to limit registered VMs that come after the given BIOS ID, which
+// need not be there any more; the zero id starts. If tenant is not nil, only its
+// VMs are returned. The order is that of a hash of the ids. It depends on nothing
+// else, so a walk by pages returns a VM that is there throughout exactly once,
+// whatever happens to others and even across a restart. A page takes time for
+// what it returns; one of a tenant may take time for all of the tenant's VMs if
+// some have changed since the last one, and the first of all looks at the whole
+// table once.
 func (t *Table) VMs(after BIOSID, tenant *TenantID, limit int) []VM {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	want := func(vmFacts) bool { return true }
-	if tenant != nil {
-		index, ok := t.tenantIndex[*tenant]
-		if !ok {
-			return nil
-		}
-		want = func(f vmFacts) bool { return f.tenant() == uint32(index) }
+	var ids []BIOSID
+	if tenant == nil {
+		ids = t.vms.page(after, limit)
+	} else if index, ok := t.symbols.tenantIndex[*tenant]; ok {
+		ids = t.vms.pageOf(uint32(index), after, limit)
 	}
 	var out []VM
-	for _, id := range t.vms.page(after, limit, want) {
-		slot, _ := t.vms.find(&id)
-		e := t.vms.entry(slot)
+	for _, id := range ids {
+		e := t.entryOf(id)
 		if vm, ok := vmOf(id, e.registration, e.placement); ok {
 			out = append(out, vm)
 		}
@@ -177,7 +174,7 @@ func (t *Table) records(fn func(Record) bool) {
 	stop := false
 	for i := range t.vms.shards {
 		t.vms.shards[i].each(func(slot *vmSlot, _ vmFacts) {
-			e := t.vms.entry(slot)
+			e := t.entryOf(slot.id())
 			for _, r := range []Record{e.registration, e.placement} {
 				stop = stop || !r.Version.IsZero() && !fn(r)
 			}

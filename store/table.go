@@ -69,10 +69,9 @@ type Table struct {
 	rows        map[Key]Record // all kinds but those of VMs
 	accounts    map[Key]Account
 	tokenRows   map[TenantID]Record
-	tenantIndex map[TenantID]int
 	tenantNames map[string][]TenantID // mostly one each
 	svmIndex    map[SVMID]int
-	symbols     *symbols
+	symbols     *dictionary
 }
 
 // News is what a change changed.
@@ -115,7 +114,7 @@ func Open(cfg Config) (*Table, error) {
 		onAppend: cfg.OnAppend,
 		clock:    newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
 		rows: map[Key]Record{}, accounts: map[Key]Account{}, tokenRows: map[TenantID]Record{},
-		tenantIndex: map[TenantID]int{{}: 0}, tenantNames: map[string][]TenantID{}, svmIndex: map[SVMID]int{}, symbols: newSymbols(),
+		tenantNames: map[string][]TenantID{}, svmIndex: map[SVMID]int{}, symbols: newDictionary(),
 	}
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
 	t.tokens.Store(&map[[32]byte]TenantID{})

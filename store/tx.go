@@ -163,8 +163,9 @@ func (tx *Tx) DeleteTenant(id TenantID) (bool, error) {
 func (tx *Tx) vmsOf(id TenantID) []BIOSID {
 	t := tx.table
 	var out []BIOSID
-	if index, ok := t.tenantIndex[id]; ok {
-		out = t.vms.page(BIOSID{}, int(t.vms.live.Load()), func(f vmFacts) bool { return f.tenant() == uint32(index) })
+	index, known := t.symbols.tenantIndex[id]
+	if known {
+		out = t.vms.pageOf(uint32(index), BIOSID{}, int(t.vms.live.Load()))
 	}
 	out = slices.DeleteFunc(out, func(b BIOSID) bool {
 		vm, ok := tx.VM(b)
@@ -175,8 +176,12 @@ func (tx *Tx) vmsOf(id TenantID) []BIOSID {
 		if key.Kind != KindVM {
 			continue
 		}
-		if vm, ok := tx.VM(key.ID); ok && vm.Tenant == id && !slices.Contains(out, vm.BIOS) {
-			out = append(out, vm.BIOS)
+		bios := BIOSID(key.ID)
+		if _, facts := t.vms.find(&bios); known && facts&factsLive != 0 && facts.tenant() == uint32(index) {
+			continue // it is among them
+		}
+		if vm, ok := tx.VM(bios); ok && vm.Tenant == id {
+			out = append(out, bios)
 		}
 	}
 	return out

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/binary"
-	"slices"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -10,28 +9,40 @@ import (
 
 // vmTable holds VMs, in shards so that growing one moves little. A shard has
 // slots, which a question reads, and an arena with the records themselves, which
-// only administrators, merging and replication read. Neither holds a pointer, so
-// ten million VMs cost the garbage collector nothing.
+// only administrators, merging and replication read (see vmpack.go). Neither
+// holds a pointer, so ten million VMs cost the garbage collector nothing.
 //
 // Slots are open addressing with linear probing, half a cache line each: a
-// lookup is one miss. Readers take no lock. A writer (there is one at a time)
-// fills a slot's key before its facts, and the facts are one word: a reader sees
-// all of a VM or none of it. A slot's key never changes while its array is
-// published; removing a VM clears the live bit; growing builds a new array.
+// lookup is one miss. They stand in the order of the hash but for collisions, and
+// a probe never wraps around: therefore growing goes through both arrays from
+// front to back, and a page of a listing starts where the last one ended.
+//
+// Readers take no lock. A writer (there is one at a time) fills a slot's key
+// before its facts, and the facts are one word: a reader sees all of a VM or none
+// of it. A slot's key never changes while its array is published; removing a VM
+// clears the live bit; growing builds a new array.
 type vmTable struct {
 	shards [vmShards]vmShard
 	live   atomic.Int64
+	lists  vmLists
 }
 
 const vmShards = 256
 
 type vmShard struct {
-	slots atomic.Pointer[[]vmSlot]
+	slots atomic.Pointer[vmSlots]
 
 	// For the writer, and for readers that hold the table's read lock.
 	arena   []byte
 	garbage int // bytes of the arena that no slot refers to
 	claimed int // slots with a key
+}
+
+// vmSlots is homes positions, each the home of an equal range of hashes, and a
+// tail for what collides near the end.
+type vmSlots struct {
+	homes uint64
+	slots []vmSlot
 }
 
 type vmSlot struct {
@@ -64,10 +75,13 @@ func packFacts(tenant, path, version uint32, os GuestOS, kind AgentKind) vmFacts
 
 func (f vmFacts) tenant() uint32 { return uint32(f>>40) & MaxTenants }
 
-// hashBIOS spreads ids over shards (high byte) and slots (low bits).
+// hashBIOS spreads ids: the high byte says the shard, the next three where in it.
 func hashBIOS(id *BIOSID) uint64 { return xxhash.Sum64(id[:]) }
 
 func (t *vmTable) shard(hash uint64) *vmShard { return &t.shards[hash>>56] }
+
+// home returns the first position at which a VM may be.
+func (a *vmSlots) home(hash uint64) int { return int(hash >> 32 & (1<<24 - 1) * a.homes >> 24) }
 
 func keyWords(id *BIOSID) (uint64, uint64) {
 	return binary.LittleEndian.Uint64(id[:8]), binary.LittleEndian.Uint64(id[8:])
@@ -80,10 +94,9 @@ func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) {
 	if arr == nil {
 		return nil, 0
 	}
-	slots := *arr
 	k0, k1 := keyWords(id)
-	mask := uint64(len(slots) - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
+	slots := arr.slots
+	for i := arr.home(hash); i < len(slots); i++ {
 		slot := &slots[i]
 		facts := vmFacts(slot.facts.Load())
 		if facts == 0 {
@@ -93,6 +106,7 @@ func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) {
 			return slot, facts
 		}
 	}
+	return nil, 0
 }
 
 // claim returns the slot of id, making one if there is none.
@@ -102,53 +116,98 @@ func (t *vmTable) claim(id *BIOSID) *vmSlot {
 	}
 	hash := hashBIOS(id)
 	sh := t.shard(hash)
-	arr := sh.slots.Load()
-	if arr == nil || (sh.claimed+1)*4 > len(*arr)*3 {
-		arr = sh.grow()
-	}
+	sh.reserve(1)
+	slot := sh.seek(hash, id)
 	sh.claimed++
-	k0, k1 := keyWords(id)
-	slot := freeSlot(*arr, hash)
-	slot.key0.Store(k0)
-	slot.key1.Store(k1)
-	slot.entry.Store(noEntry)
-	slot.facts.Store(uint64(factsClaimed))
+	slot.put(id, noEntry, factsClaimed)
 	return slot
 }
 
 const noEntry = 1<<32 - 1
 
-func freeSlot(slots []vmSlot, hash uint64) *vmSlot {
-	mask := uint64(len(slots) - 1)
-	i := hash & mask
-	for slots[i].facts.Load() != 0 {
-		i = (i + 1) & mask
-	}
-	return &slots[i]
+// put fills a slot that nobody has claimed: key first, facts last.
+func (s *vmSlot) put(id *BIOSID, entry uint32, facts vmFacts) {
+	k0, k1 := keyWords(id)
+	s.key0.Store(k0)
+	s.key1.Store(k1)
+	s.entry.Store(entry)
+	s.facts.Store(uint64(facts))
 }
 
-// grow publishes an array of twice the size with the same slots.
-func (sh *vmShard) grow() *[]vmSlot {
-	var old []vmSlot
-	if p := sh.slots.Load(); p != nil {
-		old = *p
-	}
-	next := make([]vmSlot, max(16, 2*len(old)))
-	for i := range old {
-		facts := old[i].facts.Load()
-		if facts == 0 {
-			continue
+// A shard grows by a fifth when four fifths of its homes are claimed: 40 to 48
+// bytes a VM. At 10 M VMs a lookup takes as long as at a load of 0.75, and 0.85
+// makes misses slower (BenchmarkLookup).
+const (
+	maxLoadNum, maxLoadDen = 4, 5
+	growNum, growDen       = 6, 5
+
+	minHomes = 8
+	maxTail  = 128 // unless collisions need more
+)
+
+// seek returns the slot of id, or a free one for it, in a new array if need be.
+func (sh *vmShard) seek(hash uint64, id *BIOSID) *vmSlot {
+	for {
+		arr := sh.slots.Load()
+		if slot := arr.seek(hash, id); slot != nil {
+			return slot
 		}
-		id := old[i].id()
-		slot := freeSlot(next, hashBIOS(&id))
-		slot.key0.Store(old[i].key0.Load())
-		slot.key1.Store(old[i].key1.Load())
-		slot.entry.Store(old[i].entry.Load())
-		slot.assigned.Store(old[i].assigned.Load())
-		slot.facts.Store(facts)
+		sh.rebuild(arr.homes, 2*arr.tail())
 	}
-	sh.slots.Store(&next)
-	return &next
+}
+
+// seek returns the slot of id, or the first free one for it, or nil if the tail
+// ends before.
+func (a *vmSlots) seek(hash uint64, id *BIOSID) *vmSlot {
+	k0, k1 := keyWords(id)
+	for i := a.home(hash); i < len(a.slots); i++ {
+		slot := &a.slots[i]
+		if slot.facts.Load() == 0 || slot.key0.Load() == k0 && slot.key1.Load() == k1 {
+			return slot
+		}
+	}
+	return nil
+}
+
+func (a *vmSlots) tail() int { return len(a.slots) - int(a.homes) }
+
+// reserve makes room for n more VMs, so that their coming does not make the
+// shard grow again and again.
+func (sh *vmShard) reserve(n int) {
+	need := uint64(sh.claimed+n)*maxLoadDen/maxLoadNum + 1
+	homes, tail := uint64(0), 0
+	if arr := sh.slots.Load(); arr != nil {
+		homes, tail = arr.homes, arr.tail()
+	}
+	if need <= homes {
+		return
+	}
+	homes = max(need, homes*growNum/growDen, minHomes)
+	sh.rebuild(homes, max(tail, min(int(homes)/16+4, maxTail)))
+}
+
+// rebuild publishes an array of the given size, or with a longer tail, with the
+// same slots.
+func (sh *vmShard) rebuild(homes uint64, tail int) {
+	next := &vmSlots{homes: homes, slots: make([]vmSlot, int(homes)+tail)}
+	if old := sh.slots.Load(); old != nil {
+		for i := range old.slots {
+			from := &old.slots[i]
+			facts := from.facts.Load()
+			if facts == 0 {
+				continue
+			}
+			id := from.id()
+			to := next.seek(hashBIOS(&id), &id)
+			if to == nil {
+				sh.rebuild(homes, 2*tail)
+				return
+			}
+			to.put(&id, from.entry.Load(), vmFacts(facts))
+			to.assigned.Store(from.assigned.Load())
+		}
+	}
+	sh.slots.Store(next)
 }
 
 func (s *vmSlot) id() (id BIOSID) {
@@ -159,120 +218,70 @@ func (s *vmSlot) id() (id BIOSID) {
 
 // setFacts publishes what a question sees of the VM.
 func (t *vmTable) setFacts(slot *vmSlot, facts vmFacts) {
-	was := vmFacts(slot.facts.Swap(uint64(facts | factsClaimed)))
+	facts |= factsClaimed
+	was := vmFacts(slot.facts.Swap(uint64(facts)))
 	if was&factsLive != 0 {
 		t.live.Add(-1)
 	}
 	if facts&factsLive != 0 {
 		t.live.Add(+1)
 	}
+	t.relist(slot, was, facts)
 }
 
-// A vmEntry is what the arena holds of a VM: its registration and its placement,
-// either of which may be absent (a zero Version).
-type vmEntry struct{ registration, placement Record }
-
-func (e *vmEntry) record(kind Kind) *Record {
-	if kind == KindVM {
-		return &e.registration
-	}
-	return &e.placement
-}
-
-// entry returns the records of a slot. Their values point into the arena, which
-// is only ever appended to or replaced, so they stay valid.
-func (t *vmTable) entry(slot *vmSlot) (e vmEntry) {
+// packed returns the entry of a slot without its length, or nil. It points into
+// the arena.
+func (t *vmTable) packed(slot *vmSlot) []byte {
 	offset := slot.entry.Load()
 	if offset == noEntry {
-		return vmEntry{}
+		return nil
 	}
 	id := slot.id()
-	b := t.shard(hashBIOS(&id)).arena[offset:]
-	e.registration, b = readEntryPart(b, Key{Kind: KindVM, ID: id})
-	e.placement, _ = readEntryPart(b, Key{Kind: KindPlacement, ID: id})
-	return e
+	body, _, _ := cutEntry(t.shard(hashBIOS(&id)).arena[offset:])
+	return body
 }
 
-// setEntry replaces the records of a slot.
-func (t *vmTable) setEntry(slot *vmSlot, e *vmEntry) {
+// setPacked replaces the entry of a slot.
+func (t *vmTable) setPacked(slot *vmSlot, body []byte) {
 	id := slot.id()
 	sh := t.shard(hashBIOS(&id))
 	if old := slot.entry.Load(); old != noEntry {
 		sh.garbage += entrySize(sh.arena[old:])
-	}
-	if sh.garbage > 1<<16 && sh.garbage > len(sh.arena)/2 {
 		slot.entry.Store(noEntry)
-		sh.compact()
+	}
+	if need := len(body) + binary.MaxVarintLen32; cap(sh.arena)-len(sh.arena) < need {
+		sh.renew(need)
 	}
 	slot.entry.Store(uint32(len(sh.arena)))
-	sh.arena = appendEntryPart(sh.arena, &e.registration)
-	sh.arena = appendEntryPart(sh.arena, &e.placement)
+	sh.arena = binary.AppendUvarint(sh.arena, uint64(len(body)))
+	sh.arena = append(sh.arena, body...)
 }
 
-func (sh *vmShard) compact() {
-	next := make([]byte, 0, len(sh.arena)-sh.garbage)
-	for i := range *sh.slots.Load() {
-		slot := &(*sh.slots.Load())[i]
-		offset := slot.entry.Load()
-		if slot.facts.Load() == 0 || offset == noEntry {
-			continue
-		}
-		slot.entry.Store(uint32(len(next)))
-		next = append(next, sh.arena[offset:int(offset)+entrySize(sh.arena[offset:])]...)
+// renew makes room for n bytes in a new arena without garbage, and for an eighth
+// more: so there is never more garbage than that.
+func (sh *vmShard) renew(n int) {
+	live := len(sh.arena) - sh.garbage
+	next := make([]byte, 0, live+n+live/8+256)
+	if sh.garbage == 0 {
+		sh.arena = append(next, sh.arena...)
+		return
 	}
+	sh.each(func(slot *vmSlot, _ vmFacts) {
+		if offset := slot.entry.Load(); offset != noEntry {
+			slot.entry.Store(uint32(len(next)))
+			next = append(next, sh.arena[offset:int(offset)+entrySize(sh.arena[offset:])]...)
+		}
+	})
 	sh.arena, sh.garbage = next, 0
 }
 
-const entryHeader = 8 + 8 + 4 // version and length of the value
-
-func appendEntryPart(dst []byte, r *Record) []byte {
-	dst = binary.LittleEndian.AppendUint64(dst, r.Version.Clock)
-	dst = binary.LittleEndian.AppendUint64(dst, r.Version.Node)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(r.Value)))
-	return append(dst, r.Value...)
-}
-
-func readEntryPart(b []byte, key Key) (Record, []byte) {
-	v := Version{Clock: binary.LittleEndian.Uint64(b), Node: binary.LittleEndian.Uint64(b[8:])}
-	n := entryHeader + int(binary.LittleEndian.Uint32(b[16:]))
-	return Record{Key: key, Version: v, Value: b[entryHeader:n:n]}, b[n:]
-}
-
-func entrySize(b []byte) int {
-	first := entryHeader + int(binary.LittleEndian.Uint32(b[16:]))
-	return first + entryHeader + int(binary.LittleEndian.Uint32(b[first+16:]))
-}
-
-// page returns up to limit ids of registered VMs that want admits and that come
-// after the given one, in the table's own order: shard by shard, by id within a
-// shard. The zero id starts.
-func (t *vmTable) page(after BIOSID, limit int, want func(vmFacts) bool) []BIOSID {
-	var out []BIOSID
-	first := 0
-	if !after.IsZero() {
-		first = int(hashBIOS(&after) >> 56)
-	}
-	for i := first; i < vmShards && len(out) < limit; i++ {
-		var ids []BIOSID
-		t.shards[i].each(func(slot *vmSlot, facts vmFacts) {
-			id := slot.id()
-			if facts&factsLive != 0 && want(facts) && (i > first || after.IsZero() || compareID(id, after) > 0) {
-				ids = append(ids, id)
-			}
-		})
-		slices.SortFunc(ids, func(a, b BIOSID) int { return compareID(a, b) })
-		out = append(out, ids[:min(len(ids), limit-len(out))]...)
-	}
-	return out
-}
-
 func (sh *vmShard) each(fn func(*vmSlot, vmFacts)) {
-	p := sh.slots.Load()
-	if p == nil {
+	arr := sh.slots.Load()
+	if arr == nil {
 		return
 	}
-	for i := range *p {
-		slot := &(*p)[i]
+	for i := range arr.slots {
+		slot := &arr.slots[i]
 		if facts := vmFacts(slot.facts.Load()); facts != 0 {
 			fn(slot, facts)
 		}

@@ -19,24 +19,41 @@ type modelVM struct {
 	placement    string
 }
 
+// A vmTester is a VM table with a dictionary of its own.
+type vmTester struct {
+	vmTable
+	d *dictionary
+}
+
+func newVMTester() *vmTester { return &vmTester{d: newDictionary()} }
+
 // set writes a VM to the table as commit does; facts without factsLive remove it.
-func (t *vmTable) set(id BIOSID, m modelVM, at uint64) {
-	slot := t.claim(&id)
+func (t *vmTester) set(id BIOSID, m modelVM, at uint64) {
 	e := vmEntry{
 		registration: Record{Version: Version{Clock: at, Node: 1}, Value: []byte(m.registration)},
 		placement:    Record{Version: Version{Clock: at, Node: 2}, Value: []byte(m.placement)},
 	}
-	t.setEntry(slot, &e)
+	slot := t.claim(&id)
+	t.setPacked(slot, t.d.pack(&e))
 	t.setFacts(slot, m.facts)
 }
 
-func (t *vmTable) check(tb testing.TB, id BIOSID, want modelVM) {
+func (t *vmTester) entry(id BIOSID) vmEntry {
+	slot, _ := t.find(&id)
+	e, err := t.d.unpack(id, t.packed(slot))
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+func (t *vmTester) check(tb testing.TB, id BIOSID, want modelVM) {
 	tb.Helper()
 	slot, facts := t.find(&id)
 	if slot == nil || facts != want.facts|factsClaimed || slot.id() != id {
 		tb.Fatalf("find(%v) = %v, %x; want %x", id, slot, facts, want.facts)
 	}
-	e := t.entry(slot)
+	e := t.entry(id)
 	if string(e.registration.Value) != want.registration || string(e.placement.Value) != want.placement {
 		tb.Fatalf("%v has records %q and %q, want %+v", id, e.registration.Value, e.placement.Value, want)
 	}
@@ -51,7 +68,7 @@ func TestVMTableAgreesWithAMap(t *testing.T) {
 	if testing.Short() {
 		ops = 60_000
 	}
-	var table vmTable
+	table := newVMTester()
 	model := map[BIOSID]modelVM{}
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for op := range ops {
@@ -70,7 +87,7 @@ func TestVMTableAgreesWithAMap(t *testing.T) {
 	live, bytes := 0, 0
 	for id, m := range model {
 		table.check(t, id, m)
-		bytes += 2*entryHeader + len(m.registration) + len(m.placement)
+		bytes += 24 + len(m.registration) + len(m.placement)
 		if m.facts&factsLive != 0 {
 			live++
 		}
@@ -85,7 +102,7 @@ func TestVMTableAgreesWithAMap(t *testing.T) {
 	for i := range table.shards {
 		arena += len(table.shards[i].arena)
 	}
-	if most := 2*bytes + vmShards<<16; arena > most {
+	if most := bytes*9/8 + vmShards*1024; arena > most {
 		t.Errorf("arenas have %d bytes for %d of records: garbage is not collected", arena, bytes)
 	}
 }
@@ -193,7 +210,7 @@ func TestNewVMsLeaveNoGarbage(t *testing.T) {
 // Compaction of a shard's arena keeps every record, tombstones included, and
 // does not touch values that were handed out before.
 func TestCompactionKeepsEverything(t *testing.T) {
-	var table vmTable
+	table := newVMTester()
 	model := map[BIOSID]modelVM{}
 	for n := 0; len(model) < 200; n++ {
 		id := numberedBIOS(n)
@@ -208,8 +225,7 @@ func TestCompactionKeepsEverything(t *testing.T) {
 	}
 	shard := &table.shards[7]
 	some := slices.Collect(maps.Keys(model))[0]
-	slot, _ := table.find(&some)
-	before := table.entry(slot)
+	before := table.entry(some)
 	want := string(before.registration.Value)
 	big := modelVM{packFacts(1, 2, 3, 0, 0), strings.Repeat("x", 1000), ""}
 	compactions := 0

@@ -1,0 +1,384 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+)
+
+// An entry is what the arena, and a snapshot, hold of a VM: its registration and
+// its placement, packed with the help of a dictionary.
+//
+//	length of what follows (varint)
+//	head     bits 0-1 form of the registration, 2-3 of the placement; then
+//	         what a packed registration has: 4 Seen, 5 a Since of another node,
+//	         6 an ID, 7 user data
+//	registration, unless absent
+//	  clock (8 bytes), node
+//	  packed: Seen, Since (as versions), tenant, ID, name, user data, Created
+//	placement, unless absent
+//	  version
+//	  packed: path, then (text of the version, guest OS, agent kind) in one number
+//
+// A version is the distance of its clock from that of the registration, and its
+// node; a node is its number in the dictionary, or 0 and 8 bytes. Created is the
+// distance in milliseconds from Since. A raw value is its length and its bytes.
+//
+// Values are packed only if what comes out is what went in, to the byte: fields
+// of a newer release stay as they are, and so does what finds no room in the
+// dictionary.
+
+// form says how an entry has a record.
+type form byte
+
+const (
+	absent form = iota
+	tombstone
+	packed
+	raw
+)
+
+const (
+	headSeen      = 1 << 4
+	headSinceNode = 1 << 5
+	headID        = 1 << 6
+	headUserData  = 1 << 7
+)
+
+var errEntry = errors.New("store: entry of a VM is damaged")
+
+// A vmEntry is the records of a VM: its registration and its placement, either
+// of which may be absent (zero but for the key).
+type vmEntry struct{ registration, placement Record }
+
+func (e *vmEntry) record(kind Kind) *Record {
+	if kind == KindVM {
+		return &e.registration
+	}
+	return &e.placement
+}
+
+// cutEntry splits what starts with an entry into the entry without its length,
+// and the rest.
+func cutEntry(b []byte) (body, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, nil, false
+	}
+	return b[size : size+int(n)], b[size+int(n):], true
+}
+
+func entrySize(b []byte) int {
+	_, rest, _ := cutEntry(b)
+	return len(b) - len(rest)
+}
+
+// pack returns the entry of e without its length; it is valid until the next
+// call. It numbers what has no number yet: it needs the writer's lock.
+func (d *dictionary) pack(e *vmEntry) []byte {
+	b := append(d.scratch[:0], 0) // the head
+	var registration, placement form
+	if r := &e.registration; !r.Version.IsZero() || !r.Deleted() {
+		b = binary.LittleEndian.AppendUint64(b, r.Version.Clock)
+		b = d.appendNode(b, r.Version.Node)
+		b, registration = d.appendRegistration(b, r)
+	}
+	if r := &e.placement; !r.Version.IsZero() || !r.Deleted() {
+		b = d.appendVersion(b, r.Version, e.registration.Version)
+		b, placement = d.appendPlacement(b, r)
+	}
+	b[0] |= byte(registration) | byte(placement)<<2
+	d.scratch = b
+	return b
+}
+
+func (d *dictionary) appendNode(b []byte, node uint64) []byte {
+	i := d.nodeIndex(node)
+	b = binary.AppendUvarint(b, uint64(i))
+	if i == 0 {
+		b = binary.LittleEndian.AppendUint64(b, node)
+	}
+	return b
+}
+
+func (d *dictionary) appendVersion(b []byte, v, base Version) []byte {
+	return d.appendNode(binary.AppendVarint(b, int64(v.Clock-base.Clock)), v.Node)
+}
+
+func appendBytes[T string | []byte](b []byte, s T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func (d *dictionary) appendRegistration(b []byte, r *Record) ([]byte, form) {
+	if r.Deleted() {
+		return b, tombstone
+	}
+	row, err := decodeVM(r.Value)
+	tenant, ok := d.tenantIndex[row.Tenant]
+	if err != nil || !ok || !bytes.Equal(row.encode(), r.Value) {
+		return appendBytes(b, r.Value), raw
+	}
+	if !row.Seen.IsZero() {
+		b[0] |= headSeen
+		b = d.appendVersion(b, row.Seen, r.Version)
+	}
+	b = binary.AppendVarint(b, int64(row.Since.Clock-r.Version.Clock))
+	if row.Since.Node != r.Version.Node {
+		b[0] |= headSinceNode
+		b = d.appendNode(b, row.Since.Node)
+	}
+	b = binary.AppendUvarint(b, uint64(tenant))
+	if !row.ID.IsZero() {
+		b[0] |= headID
+		b = append(b, row.ID[:]...)
+	}
+	b = appendBytes(b, row.Name)
+	if row.UserData != "" {
+		b[0] |= headUserData
+		b = appendBytes(b, row.UserData)
+	}
+	return binary.AppendVarint(b, unixMilli(row.Created)-row.Since.Millis()), packed
+}
+
+func (d *dictionary) appendPlacement(b []byte, r *Record) ([]byte, form) {
+	if r.Deleted() {
+		return b, tombstone
+	}
+	row, err := decodePlacement(r.Value)
+	if err == nil && bytes.Equal(row.encode(), r.Value) {
+		path, err := d.pathIndex(row.Path)
+		if text, ok := d.textIndex(row.Version); ok && err == nil {
+			b = binary.AppendUvarint(b, uint64(path))
+			return binary.AppendUvarint(b, uint64(text)<<4|uint64(row.OS)<<2|uint64(row.Kind)), packed
+		}
+	}
+	return appendBytes(b, r.Value), raw
+}
+
+// A parsedVM is an entry taken apart; its slices point into the entry.
+type parsedVM struct {
+	registration, placement parsedRecord
+
+	// Of a packed registration.
+	seen, since    Version
+	tenant         uint64
+	id             VMID
+	name, userData []byte
+	created        int64
+
+	// Of a packed placement.
+	path, text uint64
+	os         GuestOS
+	kind       AgentKind
+}
+
+type parsedRecord struct {
+	form    form
+	version Version
+	value   []byte // if raw
+}
+
+// parse takes an entry apart, whatever the bytes are: every number is in the
+// dictionary. It may run beside other readers.
+func (d *dictionary) parse(body []byte) (p parsedVM, err error) {
+	s := strict{b: body}
+	head := s.byte()
+	p.registration.form, p.placement.form = form(head&3), form(head>>2&3)
+	if p.registration.form != absent {
+		p.registration.version.Clock = s.word()
+		p.registration.version.Node = d.parseNode(&s)
+	}
+	switch p.registration.form {
+	case packed:
+		d.parseRegistration(&s, &p, head)
+	case raw:
+		p.registration.value = s.text()
+	}
+	if p.placement.form != absent {
+		p.placement.version = d.parseVersion(&s, p.registration.version)
+	}
+	switch p.placement.form {
+	case packed:
+		p.path = s.number(len(d.paths))
+		word := s.uint()
+		p.text, p.os, p.kind = word>>4, GuestOS(word>>2&3), AgentKind(word&3)
+		if p.text >= uint64(len(d.texts)) || int(p.os) >= len(guestOSes) || int(p.kind) >= len(agentKinds) {
+			s.fail()
+		}
+	case raw:
+		p.placement.value = s.text()
+	}
+	if s.bad || len(s.b) > 0 {
+		return parsedVM{}, errEntry
+	}
+	return p, nil
+}
+
+func (d *dictionary) parseRegistration(s *strict, p *parsedVM, head byte) {
+	version := p.registration.version
+	if head&headSeen != 0 {
+		p.seen = d.parseVersion(s, version)
+	}
+	p.since = Version{Clock: version.Clock + uint64(s.int()), Node: version.Node}
+	if head&headSinceNode != 0 {
+		p.since.Node = d.parseNode(s)
+	}
+	p.tenant = s.number(len(d.tenants))
+	if head&headID != 0 {
+		p.id = s.id()
+	}
+	p.name = s.text()
+	if head&headUserData != 0 {
+		p.userData = s.text()
+	}
+	p.created = p.since.Millis() + s.int()
+	if p.created < minMillis || p.created > maxMillis {
+		s.fail()
+	}
+}
+
+func (d *dictionary) parseNode(s *strict) uint64 {
+	i := s.number(len(d.nodes))
+	if i == 0 {
+		return s.word()
+	}
+	return d.nodes[i]
+}
+
+func (d *dictionary) parseVersion(s *strict, base Version) Version {
+	clock := base.Clock + uint64(s.int())
+	return Version{Clock: clock, Node: d.parseNode(s)}
+}
+
+// unpack returns the records of an entry; an entry of no bytes is none of them.
+func (d *dictionary) unpack(id BIOSID, body []byte) (vmEntry, error) {
+	e := vmEntry{registration: Record{Key: Key{KindVM, id}}, placement: Record{Key: Key{KindPlacement, id}}}
+	if len(body) == 0 {
+		return e, nil
+	}
+	p, err := d.parse(body)
+	if err != nil {
+		return vmEntry{}, err
+	}
+	e.registration.Version, e.placement.Version = p.registration.version, p.placement.version
+	switch p.registration.form {
+	case packed:
+		row := vmRow{
+			Seen: p.seen, Since: p.since, Tenant: d.tenants[p.tenant], ID: p.id,
+			Name: string(p.name), UserData: string(p.userData),
+		}
+		if p.created != 0 {
+			row.Created = milliTime(p.created)
+		}
+		e.registration.Value = row.encode()
+	case raw:
+		e.registration.Value = bytes.Clone(p.registration.value)
+	}
+	switch p.placement.form {
+	case packed:
+		row := placementRow{Path: d.pathOf(p.path), OS: p.os, Kind: p.kind, Version: d.texts[p.text]}
+		e.placement.Value = row.encode()
+	case raw:
+		e.placement.Value = bytes.Clone(p.placement.value)
+	}
+	return e, nil
+}
+
+// facts returns what a question sees of a VM with the given entry. What a raw
+// value refers to has its number, too. It may run beside other readers.
+func (d *dictionary) facts(body []byte) (vmFacts, error) {
+	p, err := d.parse(body)
+	if err != nil {
+		return 0, err
+	}
+	tenant, registered := int(p.tenant), p.registration.form == packed
+	if p.registration.form == raw {
+		if row, err := decodeVM(p.registration.value); err == nil {
+			if tenant, registered = d.tenantIndex[row.Tenant]; !registered {
+				return 0, errEntry
+			}
+		}
+	}
+	if !registered {
+		return factsClaimed, nil
+	}
+	path, version, os, kind := uint32(p.path), d.textOf[p.text], p.os, p.kind
+	if p.placement.form == raw {
+		row, err := decodePlacement(p.placement.value)
+		v, _ := ParseProductVersion(row.Version)
+		known, ok := false, false
+		path, known = d.knownPath(row.Path)
+		version, ok = d.byVersion[v]
+		if err != nil || !known || !ok {
+			return 0, errEntry
+		}
+		os, kind = row.OS, row.Kind
+	}
+	return packFacts(uint32(tenant), path, version, os, kind), nil
+}
+
+// strict reads what must be there: unlike a decoder of values it takes nothing
+// that is missing for zero. After damage every method returns zero values.
+type strict struct {
+	b   []byte
+	bad bool
+}
+
+func (s *strict) fail() { s.b, s.bad = nil, true }
+
+func (s *strict) take(n uint64) []byte {
+	if n > uint64(len(s.b)) {
+		s.fail()
+		return nil
+	}
+	out := s.b[:n:n]
+	s.b = s.b[n:]
+	return out
+}
+
+func (s *strict) byte() byte {
+	if b := s.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (s *strict) word() uint64 {
+	if b := s.take(8); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (s *strict) uint() uint64 {
+	v, n := binary.Uvarint(s.b)
+	if n <= 0 {
+		s.fail()
+		return 0
+	}
+	s.b = s.b[n:]
+	return v
+}
+
+func (s *strict) int() int64 {
+	v, n := binary.Varint(s.b)
+	if n <= 0 {
+		s.fail()
+		return 0
+	}
+	s.b = s.b[n:]
+	return v
+}
+
+// number reads the number of one of n things.
+func (s *strict) number(n int) uint64 {
+	v := s.uint()
+	if v >= uint64(n) {
+		s.fail()
+		return 0
+	}
+	return v
+}
+
+func (s *strict) id() (id [16]byte) { copy(id[:], s.take(16)); return id }
+func (s *strict) text() []byte      { return s.take(s.uint()) }
