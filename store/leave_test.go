@@ -41,7 +41,7 @@ func TestAnSVMMadeAnewHasYetToReport(t *testing.T) {
 	config := SVMConfig{Address: "10.0.0.1"}
 	dir := t.TempDir()
 	open := func() *Table {
-		table, err := Open(Config{Journal: openJournal(t, dir)})
+		table, err := Open(Config{Journal: openDir(t, dir)})
 		if err != nil {
 			t.Fatal(err)
 		}

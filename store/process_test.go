@@ -41,7 +41,7 @@ func process(role, dir string) *exec.Cmd {
 // writeUntilKilled registers VMs in changes of different sizes, and prints how
 // many there are when they are acknowledged.
 func writeUntilKilled(dir string) error {
-	j, err := OpenJournal(dir)
+	j, err := OpenDir(dir)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func TestAcknowledgedWritesSurviveKill9(t *testing.T) {
 // vmsIn counts the VMs in the journal of dir; each must be as it was written.
 func vmsIn(t *testing.T, dir string) int {
 	t.Helper()
-	table := open(t, Config{Journal: openJournal(t, dir)})
+	table := open(t, Config{Journal: openDir(t, dir)})
 	n := table.Stats().VMs
 	for i := range n {
 		if vm, ok := table.VM(numberedBIOS(i)); !ok || vm.Name != strconv.Itoa(i) || len(vm.UserData) != i%2000 {
@@ -129,7 +129,7 @@ func fillDisk(dir string) error {
 		fmt.Println("skip:", err)
 		return nil
 	}
-	j, err := OpenJournal(dir)
+	j, err := OpenDir(dir)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func fillDisk(dir string) error {
 	if err := table.Close(); err != nil {
 		return err
 	}
-	if j, err = OpenJournal(dir); err != nil {
+	if j, err = OpenDir(dir); err != nil {
 		return err
 	}
 	if table, err = Open(Config{Journal: j}); err != nil || table.Stats().VMs != n+1 {

@@ -34,6 +34,9 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind-%d", uint8(k))
 }
 
+// MarshalText writes the name of the kind.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 // A Key identifies a record. ID is the id of the tenant, SVM or VM (by its BIOS
 // ID); for an account it is a hash of the name.
 type Key struct {

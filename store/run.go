@@ -2,11 +2,16 @@ package store
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
-// Run calls [Table.Sweep] once a second until ctx is done, and returns its error.
+// Run calls [Table.Sweep] once a second and [Table.Snapshot] when it pays, until
+// ctx is done, and returns its error.
 func (t *Table) Run(ctx context.Context) error {
+	var snapshots sync.WaitGroup
+	defer snapshots.Wait()
+	snapshots.Go(func() { t.keepShort(ctx) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -19,30 +24,71 @@ func (t *Table) Run(ctx context.Context) error {
 	}
 }
 
-// sweepTokens drops tokens whose overlap has ended.
-func (t *Table) sweepTokens(now time.Time) {
-	if !t.tokenEnd.IsZero() && !now.Before(t.tokenEnd) {
-		t.rebuildTokens(now)
+// retrySnapshot is how long after a failure the next snapshot is tried.
+const retrySnapshot = time.Minute
+
+// keepShort writes snapshots when the log has grown long.
+func (t *Table) keepShort(ctx context.Context) {
+	d, ok := t.journal.(*Dir)
+	if !ok {
+		return
+	}
+	pause := time.Second
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = time.Second
+		if !d.due() || t.Fault() != nil {
+			continue
+		}
+		begin := time.Now()
+		switch err := t.Snapshot(ctx); {
+		case err == nil:
+			newest, _ := d.newest()
+			t.log.Info("wrote a snapshot", "bytes", newest.bytes, "took", time.Since(begin).String())
+		case ctx.Err() == nil:
+			t.log.Error("a snapshot could not be written; the log grows until one can", "reason", err)
+			pause = retrySnapshot
+		}
 	}
 }
 
-// rebuildTokens publishes the digests that are valid at a moment, and notes when
-// the next of them ends.
-func (t *Table) rebuildTokens(now time.Time) {
-	tokens := map[[32]byte]TenantID{}
-	t.tokenEnd = time.Time{}
-	for id, r := range t.tokenRows {
-		token, err := decodeToken(id, r.Value)
-		if err != nil {
-			continue
-		}
-		if now.Before(token.PreviousUntil) {
-			tokens[token.Previous] = token.Tenant
-			if t.tokenEnd.IsZero() || token.PreviousUntil.Before(t.tokenEnd) {
-				t.tokenEnd = token.PreviousUntil
-			}
-		}
-		tokens[token.Current] = token.Tenant
+// DiskStats tell of a table's data directory; without one they are zero.
+type DiskStats struct {
+	LogBytes         int64     // of the log that the next start would replay
+	SnapshotBytes    int64     // of the newest snapshot
+	SnapshotTime     time.Time // when it was written; zero if there is none
+	Snapshots        uint64    // written since the start
+	SnapshotFailures uint64
+	Refusing         bool  // whether the last change was refused; the next may not be
+	Fault            error // as of [Table.Fault]
+}
+
+// Disk returns the present figures.
+func (t *Table) Disk() DiskStats {
+	d, ok := t.journal.(*Dir)
+	if !ok {
+		return DiskStats{}
 	}
-	t.tokens.Store(&tokens)
+	newest, _ := d.newest()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return DiskStats{
+		LogBytes: d.log.Bytes(newest.number), SnapshotBytes: newest.bytes, SnapshotTime: newest.made,
+		Snapshots: d.written, SnapshotFailures: d.failures, Refusing: d.refused.Load(), Fault: d.log.Fault(),
+	}
+}
+
+// Fault says why nothing can be written any more until the table is opened anew:
+// the disk failed in a way after which its state is not known. It is nil while
+// all is well. A disk that is full is no fault: changes are refused until there
+// is room.
+func (t *Table) Fault() error {
+	if d, ok := t.journal.(*Dir); ok {
+		return d.log.Fault()
+	}
+	return nil
 }

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"bytes"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -54,6 +52,8 @@ type Table struct {
 	// writing. It is a channel, so that a bubble of testing/synctest sees the wait.
 	turn chan struct{}
 
+	snapshotting sync.Mutex // held while a snapshot is written; comes before turn
+
 	// writing serialises who changes memory; it is not held while the journal
 	// writes. It guards what follows.
 	writing   sync.Mutex
@@ -92,8 +92,17 @@ type ViewChange struct {
 }
 
 // Open returns a table with the records of cfg.Journal. It starts no goroutine:
-// call [Table.Run] to let SVMs and licences expire. Close it when done.
+// call [Table.Run] to let SVMs and licences expire, and to keep the journal
+// short. Close the table when done.
 func Open(cfg Config) (*Table, error) {
+	t := newTable(cfg)
+	if err := t.load(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func newTable(cfg Config) *Table {
 	if cfg.Node == "" {
 		cfg.Node = "local"
 	}
@@ -110,18 +119,21 @@ func Open(cfg Config) (*Table, error) {
 		cfg.Journal = noJournal{}
 	}
 	t := &Table{
-		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond), journal: cfg.Journal, turn: make(chan struct{}, 1),
-		onAppend: cfg.OnAppend,
-		clock:    newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
-		rows: map[Key]Record{}, accounts: map[Key]Account{}, tokenRows: map[TenantID]Record{},
-		tenantNames: map[string][]TenantID{}, svmIndex: map[SVMID]int{}, symbols: newDictionary(),
+		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond),
+		journal: cfg.Journal, onAppend: cfg.OnAppend, turn: make(chan struct{}, 1),
+		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
 	}
+	t.empty()
+	return t
+}
+
+// empty makes a table that nobody uses yet one without records.
+func (t *Table) empty() {
+	t.vms = vmTable{}
+	t.rows, t.accounts, t.tokenRows = map[Key]Record{}, map[Key]Account{}, map[TenantID]Record{}
+	t.tenantNames, t.svmIndex, t.symbols = map[string][]TenantID{}, map[SVMID]int{}, newDictionary()
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
 	t.tokens.Store(&map[[32]byte]TenantID{})
-	if err := t.replay(); err != nil {
-		return nil, err
-	}
-	return t, nil
 }
 
 // Close waits for the writes that are under way and closes the journal. Reading
@@ -136,47 +148,6 @@ func (t *Table) Close() error {
 	}
 	t.closed = true
 	return t.journal.Close()
-}
-
-// replay loads the journal in large batches: publishing a view for every record
-// would make a start quadratic.
-func (t *Table) replay() error {
-	const batch = 1 << 14
-	tx := &Tx{table: t, group: &group{table: t}}
-	flush := func() error {
-		err := t.checkBounds(&tx.group.stage)
-		if err == nil {
-			err = t.commit(&tx.group.stage)
-		}
-		tx.group.stage = stage{}
-		return err
-	}
-	err := t.journal.Replay(func(r Record) error {
-		t.clock.observe(r.Version)
-		if err := r.check(); err != nil {
-			return fmt.Errorf("record %s: %w", r.Key, err)
-		}
-		if winner, changed := merge(tx.record(r.Key), r); changed {
-			// A frame of the journal is not to stay in memory for one record of it.
-			winner.Value = bytes.Clone(winner.Value)
-			tx.group.put(winner)
-		}
-		if len(tx.group.rows) >= batch {
-			return flush()
-		}
-		return nil
-	})
-	if err == nil {
-		err = flush()
-	}
-	if err != nil {
-		return fmt.Errorf("store: read the journal: %w", err)
-	}
-	if j, ok := t.journal.(interface{ Dropped() int64 }); ok && j.Dropped() > 0 {
-		t.log.Warn("the end of the journal was cut by a crash and is dropped", "bytes", j.Dropped())
-	}
-	t.heardAll()
-	return nil
 }
 
 // heardAll counts every SVM that ever reported as heard just now: reports are not

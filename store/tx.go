@@ -43,8 +43,13 @@ func (tx *Tx) put(kind Kind, id [16]byte, value []byte) bool {
 	if sameValue(have, value) || len(value) == 0 && have.Version.IsZero() {
 		return false
 	}
-	tx.group.put(Record{Key: Key{Kind: kind, ID: id}, Version: tx.table.clock.next(), Value: value})
+	tx.write(Key{Kind: kind, ID: id}, value)
 	return true
+}
+
+// write stages a value, whether it is news or not.
+func (tx *Tx) write(key Key, value []byte) {
+	tx.group.put(Record{Key: key, Version: tx.table.clock.next(), Value: value})
 }
 
 // Tenant returns the tenant with the given id.
@@ -126,16 +131,23 @@ func (tx *Tx) SetActive(id TenantID, active bool) (bool, error) {
 	}
 	row, _ := decodeActivation(tx.current(KindActivation, id).Value)
 	was := row.active()
+	if was && active {
+		return false, nil
+	}
+	row = tx.switched(row, active)
+	tx.put(KindActivation, id, row.encode())
+	return was != active, nil
+}
+
+// switched returns an activation turned on or off.
+func (tx *Tx) switched(row activationRow, active bool) activationRow {
 	switch {
 	case !active:
 		row.Off = tx.table.clock.next()
-	case was:
-		return false, nil
-	default:
+	case !row.active():
 		row.On, row.Ever = row.Off, true
 	}
-	tx.put(KindActivation, id, row.encode())
-	return was != active, nil
+	return row
 }
 
 // DeleteTenant removes a tenant with its VMs and its token.
@@ -268,7 +280,7 @@ func (tx *Tx) ReportSVM(id SVMID, f SVMFacts, connected int) (bool, error) {
 	}
 	changed := tx.put(KindSVMFacts, id, encodeFacts(&f))
 	load := loadRow{Connected: connected, Reported: Time{tx.now}}
-	tx.group.put(Record{Key: Key{KindSVMLoad, id}, Version: tx.table.clock.next(), Value: load.encode()})
+	tx.write(Key{KindSVMLoad, id}, load.encode())
 	return changed || old.ConnectedAgents != connected, nil
 }
 
@@ -300,24 +312,33 @@ func (tx *Tx) PutVM(vm VM) (bool, error) {
 		}
 	}
 	have := tx.current(KindVM, vm.BIOS)
-	row, err := decodeVM(have.Value)
-	switch {
-	case err != nil: // new, or unregistered before
-		row = vmRow{Seen: have.Version, Since: tx.table.clock.next(), Created: Time{tx.now}}
-	case row.Tenant != vm.Tenant: // an unregistration and a registration in one
-		row.Seen, row.Since = tx.table.clock.next(), tx.table.clock.next()
+	row := vmRow{Tenant: vm.Tenant, ID: vm.ID, Name: vm.Name, UserData: vm.UserData, Created: Time{tx.now}}
+	if old, err := decodeVM(have.Value); err == nil {
+		row.Created = old.Created
+		if row.ID.IsZero() {
+			row.ID = old.ID
+		}
 	}
-	if vm.ID.IsZero() {
-		vm.ID = row.ID
+	if row.ID.IsZero() {
+		row.ID = NewVMID()
 	}
-	if vm.ID.IsZero() {
-		vm.ID = NewVMID()
-	}
-	row.Tenant, row.ID, row.Name, row.UserData = vm.Tenant, vm.ID, vm.Name, vm.UserData
+	tx.supersede(&row, have)
 	place := placementRow{Path: vm.Path, OS: vm.OS, Kind: vm.Kind, Version: vm.Version}
 	registered := tx.put(KindVM, vm.BIOS, row.encode())
 	placed := tx.put(KindPlacement, vm.BIOS, place.encode())
 	return registered || placed, nil
+}
+
+// supersede sets what makes a registration win over the one that the table has.
+func (tx *Tx) supersede(row *vmRow, have Record) {
+	switch old, err := decodeVM(have.Value); {
+	case err != nil: // new, or unregistered before
+		row.Seen, row.Since = have.Version, tx.table.clock.next()
+	case old.Tenant != row.Tenant: // an unregistration and a registration in one
+		row.Seen, row.Since = tx.table.clock.next(), tx.table.clock.next()
+	default:
+		row.Seen, row.Since = old.Seen, old.Since
+	}
 }
 
 // RegisterVM registers a VM that is registered nowhere; otherwise the error is

@@ -180,7 +180,7 @@ func (g *Gateway) openTable() error {
 	c := &g.settings.Config
 	var journal store.Journal
 	if !c.InMemory() {
-		file, err := store.OpenJournal(c.DataDir)
+		file, err := store.OpenDir(c.DataDir)
 		if err != nil {
 			return fmt.Errorf("data %s: %w", c.DataDir, err)
 		}

@@ -144,7 +144,7 @@ func TestDebugIsForThisHostOnly(t *testing.T) {
 // Every family is registered, gathered, and as promtool wants it.
 func TestMetrics(t *testing.T) {
 	registry := NewRegistry(buildinfo.Read("v1"))
-	journal, err := store.OpenJournal(t.TempDir())
+	journal, err := store.OpenDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+)
+
+// Records on disk are a list: each with its length and its CRC-32C in front, 32
+// bits, little-endian. The frame around the list has a checksum, too; those of
+// records tell, when it fails, which ones the damage has hurt.
+//
+// A record is its kind, id and version and then its value. The list of release 1
+// has neither lengths nor checksums, but the length of each value.
+
+const recordHead = 8
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func appendRecord(dst []byte, r *Record) []byte {
+	head := len(dst)
+	dst = append(dst, make([]byte, recordHead)...)
+	dst = append(dst, byte(r.Key.Kind))
+	dst = append(dst, r.Key.ID[:]...)
+	dst = binary.AppendUvarint(dst, r.Version.Clock)
+	dst = binary.AppendUvarint(dst, r.Version.Node)
+	dst = append(dst, r.Value...)
+	body := dst[head+recordHead:]
+	binary.LittleEndian.PutUint32(dst[head:], uint32(len(body)))
+	binary.LittleEndian.PutUint32(dst[head+4:], crc32.Checksum(body, castagnoli))
+	return dst
+}
+
+// A listed is what was found where a record should be.
+type listed struct {
+	offset int // in the list
+	Record     // points into the list; only its key may be known if it is not sound
+	sound  bool
+}
+
+// eachRecord calls fn with every record of a list, those that are damaged
+// included, as far as they can be told apart. It returns the first error of fn.
+func eachRecord(list []byte, fn func(listed) error) error {
+	for at := 0; at < len(list); {
+		body, end := cutRecord(list, at)
+		r := listed{offset: at}
+		if body != nil {
+			r.Record, r.sound = parseRecord(body)
+			r.sound = r.sound && crc32.Checksum(body, castagnoli) == binary.LittleEndian.Uint32(list[at+4:])
+		}
+		if err := fn(r); err != nil {
+			return err
+		}
+		at = end
+	}
+	return nil
+}
+
+// cutRecord returns the record that begins at a place, without its head, and
+// where the next one does. Without a length that can be right, nothing behind
+// that place can be told.
+func cutRecord(list []byte, at int) (body []byte, end int) {
+	if len(list)-at < recordHead {
+		return nil, len(list)
+	}
+	n := uint64(binary.LittleEndian.Uint32(list[at:]))
+	if n > uint64(len(list)-at-recordHead) {
+		return nil, len(list)
+	}
+	end = at + recordHead + int(n)
+	return list[at+recordHead : end : end], end
+}
+
+func parseRecord(b []byte) (r Record, ok bool) {
+	if len(b) < 17 {
+		return Record{}, false
+	}
+	s := strict{b: b}
+	r.Key.Kind = Kind(s.byte())
+	r.Key.ID = s.id()
+	r.Version = Version{Clock: s.uint(), Node: s.uint()}
+	r.Value = s.b
+	return r, !s.bad && !r.Version.IsZero()
+}
+
+// readRecords calls fn with every record of a list that its frame says is whole.
+func readRecords(list []byte, fn func(Record) error) error {
+	return eachRecord(list, func(r listed) error {
+		if !r.sound {
+			return fmt.Errorf("record at byte %d of the frame: %w", r.offset, errCorrupt)
+		}
+		return fn(r.Record)
+	})
+}
+
+// readRecords1 is readRecords for lists of release 1.
+func readRecords1(list []byte, fn func(Record) error) error {
+	for s := (strict{b: list}); len(s.b) > 0; {
+		at := len(list) - len(s.b)
+		r := Record{Key: Key{Kind: Kind(s.byte()), ID: s.id()}}
+		r.Version = Version{Clock: s.uint(), Node: s.uint()}
+		r.Value = slices.Clip(s.text())
+		if s.bad || r.Version.IsZero() {
+			return fmt.Errorf("record at byte %d of the frame: %w", at, errCorrupt)
+		}
+		if err := fn(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
