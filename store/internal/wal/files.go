@@ -28,7 +28,13 @@ type File interface {
 	io.Closer
 	Size() (int64, error)
 	Truncate(size int64) error
+
+	// Sync makes the contents and the size durable.
 	Sync() error
+
+	// SyncData makes the contents durable, up to the size that was synced last.
+	SyncData() error
+
 	Chmod(mode fs.FileMode) error
 }
 

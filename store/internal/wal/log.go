@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 )
 
 // Header is the line that a segment of a log begins with.
@@ -38,6 +36,8 @@ type Options struct {
 
 	// Files is where the log is. If nil, it is the operating system's.
 	Files FileSystem
+
+	step int64 // roomStep; tests make do with less
 }
 
 // A Log is a log in a directory, which nobody else may write to: the caller holds
@@ -56,6 +56,7 @@ type Log struct {
 	number   uint64
 	file     File
 	size     int64 // in bytes, of what is whole and on disk
+	room     int64 // up to where zeros stand behind it, on disk
 	halfMade bool
 
 	mu       sync.Mutex // never held during I/O
@@ -72,6 +73,7 @@ type segment struct {
 func Open(dir string, opt Options) (*Log, error) {
 	opt.SegmentBytes = cmp.Or(opt.SegmentBytes, 64<<20)
 	opt.First = cmp.Or(opt.First, 1)
+	opt.step = cmp.Or(opt.step, roomStep)
 	if opt.Files == nil {
 		opt.Files = system{}
 	}
@@ -207,93 +209,6 @@ func (l *Log) AppendInPlace(frame []byte) error {
 	head := FrameHead(payload)
 	copy(frame, head[:])
 	return l.write(frame)
-}
-
-// write appends to the present segment.
-func (l *Log) write(frame []byte) error {
-	if err := writeAt(l.file, frame, l.size); err != nil {
-		return l.undo(err)
-	}
-	if err := l.file.Sync(); err != nil {
-		return l.breakDown(err)
-	}
-	l.size += int64(len(frame))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.segments[len(l.segments)-1].size = l.size
-	return nil
-}
-
-func writeAt(w io.WriterAt, p []byte, offset int64) error {
-	n, err := w.WriteAt(p, offset)
-	if err == nil && n < len(p) {
-		err = io.ErrShortWrite
-	}
-	return err
-}
-
-// undo removes what a failed write has left. It syncs, so that after a crash no
-// part of it can stand among the sectors of the next frame.
-func (l *Log) undo(cause error) error {
-	if err := l.file.Truncate(l.size); err != nil {
-		return l.breakDown(errors.Join(cause, err))
-	}
-	if err := l.file.Sync(); err != nil {
-		return l.breakDown(errors.Join(cause, err))
-	}
-	return fmt.Errorf("%w: %w", ErrNotWritten, cause)
-}
-
-func (l *Log) breakDown(cause error) error {
-	remedy := "see to the disk, then restart the gateway"
-	if errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EDQUOT) {
-		remedy = "the disk is full, and took what it can not keep: make room, then restart the gateway"
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fault = fmt.Errorf("%w: %w; %s", ErrBroken, cause, remedy)
-	return l.fault
-}
-
-// seal ends the present segment. The next one is still to be made.
-func (l *Log) seal() error {
-	if err := l.write(AppendFrame(nil, nil)); err != nil {
-		return err
-	}
-	_ = l.file.Close() // it is synced
-	l.file = nil
-	l.number++
-	return nil
-}
-
-// makeSegment makes the file of the present segment. What it leaves behind when
-// it fails is the beginning of an empty segment.
-func (l *Log) makeSegment() error {
-	path := l.path(l.number)
-	if l.halfMade {
-		if err := l.opt.Files.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%w: %w", ErrNotWritten, err)
-		}
-	}
-	file, err := l.opt.Files.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotWritten, err)
-	}
-	l.halfMade = true
-	if err := writeAt(file, []byte(Header), 0); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotWritten, errors.Join(err, file.Close()))
-	}
-	if err := file.Sync(); err != nil {
-		return errors.Join(l.breakDown(err), file.Close())
-	}
-	if err := l.folder.Sync(); err != nil {
-		return errors.Join(l.breakDown(err), file.Close())
-	}
-	l.file, l.size, l.halfMade = file, int64(len(Header)), false
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.segments = append(l.segments, segment{l.number, l.size})
-	return nil
 }
 
 // Rotate seals the present segment and makes the next, into which the next Append

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -124,15 +125,17 @@ func (l *Log) readSegment(file File, size int64, fn func(uint64, int64, []byte) 
 }
 
 // resume makes the log go on where the last segment ends.
-func (l *Log) resume(file File, size int64, end ending) error {
-	l.dropped = size - end.whole
+func (l *Log) resume(file File, size int64, end ending) (err error) {
 	if end.whole == 0 { // it was being made
 		l.halfMade = true
 		l.setLast(-1)
 		return l.syncFolder()
 	}
-	if l.dropped > 0 {
-		// It was never acknowledged, and later frames must not stand behind it.
+	if l.dropped, err = written(file, end.whole, size); err != nil {
+		return err
+	}
+	if size > end.whole {
+		// Zeros, or a frame that was never acknowledged: later ones must not stand behind it.
 		if err := file.Truncate(end.whole); err != nil {
 			return err
 		}
@@ -145,8 +148,24 @@ func (l *Log) resume(file File, size int64, end ending) error {
 		l.number++
 		return nil
 	}
-	l.file, l.size = file, end.whole
+	l.file, l.size, l.room = file, end.whole, end.whole
 	return nil
+}
+
+// written returns how much stands between two offsets of a file, less the zeros
+// at its end.
+func written(r io.ReaderAt, from, to int64) (n int64, err error) {
+	buf := make([]byte, min(windowSize, to-from))
+	for at := from; at < to; at += int64(len(buf)) {
+		buf = buf[:min(int64(len(buf)), to-at)]
+		if err := readAt(r, buf, at); err != nil {
+			return 0, err
+		}
+		if some := bytes.TrimRight(buf, "\x00"); len(some) > 0 {
+			n = at + int64(len(some)) - from
+		}
+	}
+	return n, nil
 }
 
 // setLast sets the size of the last segment. If negative, there is none.
