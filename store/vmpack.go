@@ -178,9 +178,9 @@ type parsedRecord struct {
 	value   []byte // if raw
 }
 
-// parse takes an entry apart, whatever the bytes are: every number is in the
-// dictionary. It may run beside other readers.
-func (d *dictionary) parse(body []byte) (p parsedVM, err error) {
+// parse takes an entry apart into p, which is zero, whatever the bytes are: every
+// number is in the dictionary. It may run beside other readers.
+func (d *dictionary) parse(p *parsedVM, body []byte) error {
 	s := strict{b: body}
 	head := s.byte()
 	p.registration.form, p.placement.form = form(head&3), form(head>>2&3)
@@ -190,7 +190,7 @@ func (d *dictionary) parse(body []byte) (p parsedVM, err error) {
 	}
 	switch p.registration.form {
 	case packed:
-		d.parseRegistration(&s, &p, head)
+		d.parseRegistration(&s, p, head)
 	case raw:
 		p.registration.value = s.text()
 	}
@@ -209,9 +209,9 @@ func (d *dictionary) parse(body []byte) (p parsedVM, err error) {
 		p.placement.value = s.text()
 	}
 	if s.bad || len(s.b) > 0 {
-		return parsedVM{}, errEntry
+		return errEntry
 	}
-	return p, nil
+	return nil
 }
 
 func (d *dictionary) parseRegistration(s *strict, p *parsedVM, head byte) {
@@ -256,8 +256,8 @@ func (d *dictionary) unpack(id BIOSID, body []byte) (vmEntry, error) {
 	if len(body) == 0 {
 		return e, nil
 	}
-	p, err := d.parse(body)
-	if err != nil {
+	var p parsedVM
+	if err := d.parse(&p, body); err != nil {
 		return vmEntry{}, err
 	}
 	e.registration.Version, e.placement.Version = p.registration.version, p.placement.version
@@ -287,8 +287,8 @@ func (d *dictionary) unpack(id BIOSID, body []byte) (vmEntry, error) {
 // facts returns what a question sees of a VM with the given entry. What a raw
 // value refers to has its number, too. It may run beside other readers.
 func (d *dictionary) facts(body []byte) (vmFacts, error) {
-	p, err := d.parse(body)
-	if err != nil {
+	var p parsedVM
+	if err := d.parse(&p, body); err != nil {
 		return 0, err
 	}
 	tenant, registered := int(p.tenant), p.registration.form == packed
@@ -351,6 +351,11 @@ func (s *strict) word() uint64 {
 }
 
 func (s *strict) uint() uint64 {
+	if len(s.b) > 0 && s.b[0] < 0x80 { // as most are
+		v := s.b[0]
+		s.b = s.b[1:]
+		return uint64(v)
+	}
 	v, n := binary.Uvarint(s.b)
 	if n <= 0 {
 		s.fail()
@@ -361,13 +366,8 @@ func (s *strict) uint() uint64 {
 }
 
 func (s *strict) int() int64 {
-	v, n := binary.Varint(s.b)
-	if n <= 0 {
-		s.fail()
-		return 0
-	}
-	s.b = s.b[n:]
-	return v
+	v := s.uint()
+	return int64(v>>1) ^ -int64(v&1)
 }
 
 // number reads the number of one of n things.
