@@ -69,10 +69,13 @@ func (b *bigTable) commit(n int) {
 		Path: Path{Host: fmt.Sprint("esx-", n%4000), Cluster: fmt.Sprint("c", n%200), Zone: "dc1"},
 		OS:   OSServer, Kind: AgentLinux, Version: "12.0.0.455",
 	}
-	staged := stage{rows: map[Key]Record{
-		{KindVM, id}:        {Key: Key{KindVM, id}, Version: at, Value: row.encode()},
-		{KindPlacement, id}: {Key: Key{KindPlacement, id}, Version: Version{at.Clock + 1, at.Node}, Value: place.encode()},
+	staged := stage{rows: []Record{
+		{Key: Key{KindVM, id}, Version: at, Value: row.encode()},
+		{Key: Key{KindPlacement, id}, Version: Version{at.Clock + 1, at.Node}, Value: place.encode()},
 	}}
+	if err := b.internPlacement(&staged.rows[1]); err != nil {
+		panic(err)
+	}
 	if err := b.commitVM(id, &staged); err != nil {
 		panic(err)
 	}

@@ -145,14 +145,19 @@ func (d *dictionary) appendPlacement(b []byte, r *Record) ([]byte, form) {
 		return b, tombstone
 	}
 	row, err := decodePlacement(r.Value)
-	if err == nil && bytes.Equal(row.encode(), r.Value) {
-		path, err := d.pathIndex(row.Path)
-		if text, ok := d.textIndex(row.Version); ok && err == nil {
-			b = binary.AppendUvarint(b, uint64(path))
-			return binary.AppendUvarint(b, uint64(text)<<4|uint64(row.OS)<<2|uint64(row.Kind)), packed
-		}
+	if err != nil || !bytes.Equal(row.encode(), r.Value) {
+		return appendBytes(b, r.Value), raw
 	}
-	return appendBytes(b, r.Value), raw
+	path, err := d.pathIndex(row.Path)
+	if err != nil {
+		return appendBytes(b, r.Value), raw
+	}
+	text, ok := d.textIndex(row.Version)
+	if !ok {
+		return appendBytes(b, r.Value), raw
+	}
+	b = binary.AppendUvarint(b, uint64(path))
+	return binary.AppendUvarint(b, uint64(text)<<4|uint64(row.OS)<<2|uint64(row.Kind)), packed
 }
 
 // A parsedVM is an entry taken apart; its slices point into the entry.

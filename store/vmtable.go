@@ -184,7 +184,7 @@ func (sh *vmShard) reserve(n int) {
 		return
 	}
 	homes = max(need, homes*growNum/growDen, minHomes)
-	sh.rebuild(homes, max(tail, min(int(homes)/16+4, maxTail)))
+	sh.rebuild(homes, max(tail, min(int(homes)/16+2, maxTail)))
 }
 
 // rebuild publishes an array of the given size, or with a longer tail, with the
