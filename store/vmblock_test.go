@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -129,7 +130,7 @@ func TestEachInBlockEndsWithAnError(t *testing.T) {
 		calls++
 		return errCorrupt
 	})
-	if err != errCorrupt || calls != 1 {
+	if !errors.Is(err, errCorrupt) || calls != 1 {
 		t.Errorf("%d calls, %v", calls, err)
 	}
 	for _, b := range [][]byte{nil, {1, 2, 3}, block[:40]} {
@@ -209,7 +210,7 @@ func FuzzBlock(f *testing.F) {
 		block = block[:min(len(block), 1<<12)]
 		d := sampleDictionary()
 		visited := 0
-		eachInBlock(block, d, func(_ BIOSID, _ bool, e vmEntry) error {
+		eachInBlock(block, d, func(BIOSID, bool, vmEntry) error {
 			visited++
 			if visited > len(block)/blockEntry {
 				t.Fatalf("%d VMs in %d bytes", visited, len(block))

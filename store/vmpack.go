@@ -76,7 +76,8 @@ func entrySize(b []byte) int {
 // pack returns the entry of e without its length; it is valid until the next
 // call. It numbers what has no number yet: it needs the writer's lock.
 func (d *dictionary) pack(e *vmEntry) []byte {
-	b := append(d.scratch[:0], 0) // the head
+	d.scratch = append(d.scratch[:0], 0) // the head
+	b := d.scratch
 	var registration, placement form
 	if r := &e.registration; !r.Version.IsZero() || !r.Deleted() {
 		b = binary.LittleEndian.AppendUint64(b, r.Version.Clock)
