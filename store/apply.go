@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -103,13 +104,14 @@ func (t *Table) checkBounds(s *stage) error {
 			if row, err := decodeVM(r.Value); err == nil {
 				tenant(row.Tenant)
 			}
+			err = t.vms.room(r.Key.ID)
 		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
 			if _, ok := t.svmIndex[r.Key.ID]; !ok {
 				svms.add(r.Key.ID)
 			}
 			err = t.internFacts(r)
 		case KindPlacement:
-			err = t.internPlacement(r)
+			err = cmp.Or(t.vms.room(r.Key.ID), t.internPlacement(r))
 		}
 		if err != nil {
 			return err
@@ -129,7 +131,8 @@ func (t *Table) checkBounds(s *stage) error {
 func (t *Table) roomy(n int) bool {
 	s := t.symbols
 	return len(t.symbols.tenantIndex)+n <= MaxTenants && len(t.svmIndex)+n <= MaxSVMs &&
-		len(s.byName)+len(PathSymbols{})*n <= s.most && len(s.paths)+n <= MaxPaths && len(s.versions)+n <= MaxVersions
+		len(s.byName)+len(PathSymbols{})*n <= s.most && len(s.paths)+n <= MaxPaths && len(s.versions)+n <= MaxVersions &&
+		t.vms.largest.Load() < maxArena
 }
 
 func (t *Table) internFacts(r *Record) error {

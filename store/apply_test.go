@@ -109,6 +109,12 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 			t.symbols.versions = make([]ProductVersion, MaxVersions+1)
 		}, Record{}, ErrFull},
 		{"too many names of path levels", func(t *Table, _ *memoryJournal) { t.symbols.most = 6 }, Record{}, ErrFull},
+		{"too many bytes of VMs", func(t *Table, _ *memoryJournal) {
+			for i := range t.vms.shards {
+				t.vms.shards[i].garbage -= maxArena + 1
+			}
+			t.vms.largest.Store(maxArena)
+		}, Record{}, ErrFull},
 		{"the table is closed", func(t *Table, _ *memoryJournal) { t.Close() }, Record{}, ErrClosed},
 	}
 	for _, tt := range tests {

@@ -131,6 +131,7 @@ func (t *vmTable) loadBlock(shard int, block []byte, d *dictionary) error {
 		at = end
 	}
 	sh.arena = append(make([]byte, 0, len(k.entries)+len(k.entries)/16), k.entries...)
+	t.noteArena(sh)
 	t.live.Add(int64(live))
 	return nil
 }

@@ -76,7 +76,8 @@ func entrySize(b []byte) int {
 // pack returns the entry of e without its length; it is valid until the next
 // call. It numbers what has no number yet: it needs the writer's lock.
 func (d *dictionary) pack(e *vmEntry) []byte {
-	b := append(d.scratch[:0], 0) // the head
+	d.scratch = append(d.scratch[:0], 0) // the head
+	b := d.scratch
 	var registration, placement form
 	if r := &e.registration; !r.Version.IsZero() || !r.Deleted() {
 		b = binary.LittleEndian.AppendUint64(b, r.Version.Clock)
@@ -145,14 +146,19 @@ func (d *dictionary) appendPlacement(b []byte, r *Record) ([]byte, form) {
 		return b, tombstone
 	}
 	row, err := decodePlacement(r.Value)
-	if err == nil && bytes.Equal(row.encode(), r.Value) {
-		path, err := d.pathIndex(row.Path)
-		if text, ok := d.textIndex(row.Version); ok && err == nil {
-			b = binary.AppendUvarint(b, uint64(path))
-			return binary.AppendUvarint(b, uint64(text)<<4|uint64(row.OS)<<2|uint64(row.Kind)), packed
-		}
+	if err != nil || !bytes.Equal(row.encode(), r.Value) {
+		return appendBytes(b, r.Value), raw
 	}
-	return appendBytes(b, r.Value), raw
+	path, err := d.pathIndex(row.Path)
+	if err != nil {
+		return appendBytes(b, r.Value), raw
+	}
+	text, ok := d.textIndex(row.Version)
+	if !ok {
+		return appendBytes(b, r.Value), raw
+	}
+	b = binary.AppendUvarint(b, uint64(path))
+	return binary.AppendUvarint(b, uint64(text)<<4|uint64(row.OS)<<2|uint64(row.Kind)), packed
 }
 
 // A parsedVM is an entry taken apart; its slices point into the entry.
@@ -178,9 +184,9 @@ type parsedRecord struct {
 	value   []byte // if raw
 }
 
-// parse takes an entry apart, whatever the bytes are: every number is in the
-// dictionary. It may run beside other readers.
-func (d *dictionary) parse(body []byte) (p parsedVM, err error) {
+// parse takes an entry apart into p, which is zero, whatever the bytes are: every
+// number is in the dictionary. It may run beside other readers.
+func (d *dictionary) parse(p *parsedVM, body []byte) error {
 	s := strict{b: body}
 	head := s.byte()
 	p.registration.form, p.placement.form = form(head&3), form(head>>2&3)
@@ -190,7 +196,7 @@ func (d *dictionary) parse(body []byte) (p parsedVM, err error) {
 	}
 	switch p.registration.form {
 	case packed:
-		d.parseRegistration(&s, &p, head)
+		d.parseRegistration(&s, p, head)
 	case raw:
 		p.registration.value = s.text()
 	}
@@ -209,9 +215,9 @@ func (d *dictionary) parse(body []byte) (p parsedVM, err error) {
 		p.placement.value = s.text()
 	}
 	if s.bad || len(s.b) > 0 {
-		return parsedVM{}, errEntry
+		return errEntry
 	}
-	return p, nil
+	return nil
 }
 
 func (d *dictionary) parseRegistration(s *strict, p *parsedVM, head byte) {
@@ -256,8 +262,8 @@ func (d *dictionary) unpack(id BIOSID, body []byte) (vmEntry, error) {
 	if len(body) == 0 {
 		return e, nil
 	}
-	p, err := d.parse(body)
-	if err != nil {
+	var p parsedVM
+	if err := d.parse(&p, body); err != nil {
 		return vmEntry{}, err
 	}
 	e.registration.Version, e.placement.Version = p.registration.version, p.placement.version
@@ -287,8 +293,8 @@ func (d *dictionary) unpack(id BIOSID, body []byte) (vmEntry, error) {
 // facts returns what a question sees of a VM with the given entry. What a raw
 // value refers to has its number, too. It may run beside other readers.
 func (d *dictionary) facts(body []byte) (vmFacts, error) {
-	p, err := d.parse(body)
-	if err != nil {
+	var p parsedVM
+	if err := d.parse(&p, body); err != nil {
 		return 0, err
 	}
 	tenant, registered := int(p.tenant), p.registration.form == packed
@@ -351,6 +357,11 @@ func (s *strict) word() uint64 {
 }
 
 func (s *strict) uint() uint64 {
+	if len(s.b) > 0 && s.b[0] < 0x80 { // as most are
+		v := s.b[0]
+		s.b = s.b[1:]
+		return uint64(v)
+	}
 	v, n := binary.Uvarint(s.b)
 	if n <= 0 {
 		s.fail()
@@ -361,13 +372,8 @@ func (s *strict) uint() uint64 {
 }
 
 func (s *strict) int() int64 {
-	v, n := binary.Varint(s.b)
-	if n <= 0 {
-		s.fail()
-		return 0
-	}
-	s.b = s.b[n:]
-	return v
+	v := s.uint()
+	return int64(v>>1) ^ -int64(v&1)
 }
 
 // number reads the number of one of n things.

@@ -1,0 +1,276 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// sampleTable has n VMs of every form, in the numbers of sampleDictionary; with
+// shard >= 0 all are of that shard.
+func sampleTable(n, shard int) *vmTester {
+	t := &vmTester{d: sampleDictionary()}
+	for i := 0; n > 0; i++ {
+		id := numberedBIOS(i)
+		if shard >= 0 && int(hashBIOS(&id)>>56) != shard {
+			continue
+		}
+		t.commit(id, sampleEntry(n, id))
+		n--
+	}
+	return t
+}
+
+// commit writes records and what they say to a question.
+func (t *vmTester) commit(id BIOSID, e vmEntry) {
+	body := t.d.pack(&e)
+	facts, err := t.d.facts(body)
+	if err != nil {
+		panic(err)
+	}
+	slot := t.claim(&id)
+	t.setPacked(slot, body)
+	t.setFacts(slot, facts)
+}
+
+// all returns the records and the facts of every VM.
+func (t *vmTester) all() (map[BIOSID]vmEntry, map[BIOSID]vmFacts) {
+	entries, facts := map[BIOSID]vmEntry{}, map[BIOSID]vmFacts{}
+	for i := range t.shards {
+		t.shards[i].each(func(slot *vmSlot, f vmFacts) { entries[slot.id()], facts[slot.id()] = t.entry(slot.id()), f })
+	}
+	return entries, facts
+}
+
+func (e vmEntry) equal(o vmEntry) bool {
+	same := func(a, b Record) bool {
+		return a.Key == b.Key && a.Version == b.Version && bytes.Equal(a.Value, b.Value)
+	}
+	return same(e.registration, o.registration) && same(e.placement, o.placement)
+}
+
+func TestBlocksLoadAsTheyWereWritten(t *testing.T) {
+	const vms = 5000
+	table := sampleTable(vms, -1)
+	for n := range 500 { // garbage, which is not written
+		id := numberedBIOS(n)
+		table.commit(id, sampleEntry(n+1, id))
+	}
+	next := &vmTester{d: table.d}
+	eachShard(func(i int) {
+		block := table.appendBlock([]byte("before"), i)
+		if err := next.loadBlock(i, block[len("before"):], next.d); err != nil {
+			t.Error(err)
+		}
+	})
+	entries, facts := table.all()
+	gotEntries, gotFacts := next.all()
+	if !maps.Equal(facts, gotFacts) || !maps.EqualFunc(entries, gotEntries, vmEntry.equal) || len(entries) != vms {
+		t.Errorf("%d VMs are loaded as %d others", len(entries), len(gotEntries))
+	}
+	if a, b := table.live.Load(), next.live.Load(); a != b || b == 0 {
+		t.Errorf("%d VMs were registered, %d are", a, b)
+	}
+	for i := range next.shards {
+		sh := &next.shards[i]
+		if n := cap(sh.arena); n > len(sh.arena)*9/8+64 || sh.garbage != 0 {
+			t.Errorf("shard %d has an arena of %d bytes with room for %d, %d of garbage", i, len(sh.arena), n, sh.garbage)
+		}
+	}
+	id := numberedBIOS(vms + 1)
+	next.commit(id, sampleEntry(0, id)) // and grows on
+	if _, f := next.find(&id); f&factsLive == 0 {
+		t.Error("a VM that came after loading is not found")
+	}
+}
+
+// Whatever bit of a block flips, every VM but one is told as it was, and nothing
+// is told wrong.
+func TestADamagedBitHurtsOneVM(t *testing.T) {
+	const vms, shard = 20, 9
+	table := sampleTable(vms, shard)
+	want, _ := table.all()
+	block := table.appendBlock(nil, shard)
+	for bit := range 8 * len(block) {
+		block[bit/8] ^= 1 << (bit % 8)
+		sound, hurt := map[BIOSID]vmEntry{}, 0
+		err := eachInBlock(block, table.d, func(id BIOSID, ok bool, e vmEntry) error {
+			if ok {
+				sound[id] = e
+			} else {
+				hurt++
+			}
+			if !ok && !e.equal(vmEntry{}) {
+				t.Fatalf("bit %d: a damaged VM has records", bit)
+			}
+			return nil
+		})
+		if err != nil || hurt > 1 || len(sound)+hurt != vms {
+			t.Fatalf("bit %d of %d: %d VMs sound, %d hurt, %v", bit, 8*len(block), len(sound), hurt, err)
+		}
+		for id, e := range sound {
+			if !e.equal(want[id]) {
+				t.Fatalf("bit %d: VM %v passes for sound, with %v", bit, id, e)
+			}
+		}
+		block[bit/8] ^= 1 << (bit % 8)
+	}
+}
+
+func TestEachInBlockEndsWithAnError(t *testing.T) {
+	table := sampleTable(5, 9)
+	block := table.appendBlock(nil, 9)
+	calls := 0
+	err := eachInBlock(block, table.d, func(BIOSID, bool, vmEntry) error {
+		calls++
+		return errCorrupt
+	})
+	if !errors.Is(err, errCorrupt) || calls != 1 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	for _, b := range [][]byte{nil, {1, 2, 3}, block[:40]} {
+		if err := eachInBlock(b, table.d, nil); err == nil {
+			t.Errorf("a block of %d bytes is taken", len(b))
+		}
+	}
+}
+
+// rawBlock makes a block of ids and entries, whatever they are.
+func rawBlock(ids []BIOSID, entries [][]byte) []byte {
+	n := binary.LittleEndian.AppendUint32(nil, uint32(len(ids)))
+	b, sums, ends := slices.Clone(n), []byte{}, []byte{}
+	end := 0
+	for i, id := range ids {
+		b = append(b, id[:]...)
+		sums = binary.LittleEndian.AppendUint32(sums, entrySum(id, entries[i]))
+		end += len(entries[i])
+		ends = binary.LittleEndian.AppendUint32(ends, uint32(end))
+	}
+	return slices.Concat(b, sums, ends, bytes.Join(entries, nil), n)
+}
+
+func TestBlocksThatContradictThemselvesAreRefused(t *testing.T) {
+	const shard = 9
+	table := sampleTable(2, shard)
+	var ids []BIOSID
+	var entries [][]byte
+	table.shards[shard].each(func(slot *vmSlot, _ vmFacts) {
+		ids = append(ids, slot.id())
+		body := table.packed(slot)
+		entries = append(entries, append([]byte{byte(len(body))}, body...))
+	})
+	elsewhere := numberedBIOS(0)
+	for hashBIOS(&elsewhere)>>56 == shard {
+		elsewhere[0]++
+	}
+	whole := rawBlock(ids, entries)
+	longer := append([]byte{entries[1][0] + 1}, append(slices.Clone(entries[1][1:]), 0)...)
+	for name, block := range map[string][]byte{
+		"no bytes":               nil,
+		"a byte more":            append(slices.Clone(whole), 0),
+		"a byte less":            whole[:len(whole)-1],
+		"a VM of another shard":  rawBlock([]BIOSID{ids[0], elsewhere}, entries),
+		"a VM twice":             rawBlock([]BIOSID{ids[0], ids[0]}, entries),
+		"no VM":                  rawBlock([]BIOSID{ids[0], {}}, entries),
+		"an entry of no bytes":   rawBlock(ids, [][]byte{entries[0], {0}}),
+		"an entry with a rest":   rawBlock(ids, [][]byte{entries[0], longer}),
+		"bytes between entries":  rawBlock(ids, [][]byte{append(slices.Clone(entries[0]), 0), entries[1]}),
+		"an entry cut":           rawBlock(ids, [][]byte{entries[0], entries[1][:len(entries[1])-1]}),
+		"bytes behind the last":  rawBlock(ids, [][]byte{entries[0], append(slices.Clone(entries[1]), 0)}),
+		"numbers of another one": nil,
+	} {
+		d := sampleDictionary()
+		if name == "numbers of another one" {
+			block, d = whole, newDictionary()
+		}
+		var next vmTable
+		if err := next.loadBlock(shard, block, d); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+		if err := next.loadBlock(shard, whole, table.d); err != nil || next.shards[shard].claimed != 2 {
+			t.Errorf("%s: the shard is not empty again: %v", name, err)
+		}
+	}
+}
+
+// FuzzBlock loads blocks from anywhere: what loads is written as a block that
+// loads as the same.
+func FuzzBlock(f *testing.F) {
+	const shard = 9
+	for _, n := range []int{0, 1, 5} {
+		table := sampleTable(n, shard)
+		f.Add(table.appendBlock(nil, shard))
+	}
+	f.Fuzz(func(t *testing.T, block []byte) {
+		block = block[:min(len(block), 1<<12)]
+		d := sampleDictionary()
+		visited := 0
+		eachInBlock(block, d, func(BIOSID, bool, vmEntry) error {
+			visited++
+			if visited > len(block)/blockEntry {
+				t.Fatalf("%d VMs in %d bytes", visited, len(block))
+			}
+			return nil
+		})
+		table := &vmTester{d: d}
+		if table.loadBlock(shard, block, d) != nil {
+			if table.live.Load() != 0 || table.shards[shard].claimed != 0 {
+				t.Fatal("a block that is refused leaves VMs")
+			}
+			return
+		}
+		next := &vmTester{d: d}
+		if err := next.loadBlock(shard, table.appendBlock(nil, shard), d); err != nil {
+			t.Fatal(err)
+		}
+		entries, facts := table.all()
+		gotEntries, gotFacts := next.all()
+		if !maps.Equal(facts, gotFacts) || !maps.EqualFunc(entries, gotEntries, vmEntry.equal) {
+			t.Errorf("%v and %v are loaded as %v and %v", entries, facts, gotEntries, gotFacts)
+		}
+	})
+}
+
+// Entries refer to a dictionary by number. Of any two tables, one loads from the
+// other's blocks with the dictionary read back.
+func TestBlocksLoadWithTheDictionaryReadBack(t *testing.T) {
+	table := open(t, Config{})
+	r := rand.New(rand.NewPCG(1, 1))
+	tenants := []TenantID{{}, table.tenant(t, "acme"), table.tenant(t, "globex")}
+	table.must(t, func(tx *Tx) error {
+		for n := range 1000 {
+			vm := VM{
+				BIOS: numberedBIOS(n), Tenant: tenants[r.IntN(3)], Name: fmt.Sprint("vm ", n), UserData: "u"[:r.IntN(2)],
+				OS: GuestOS(r.IntN(3)), Kind: AgentKind(r.IntN(3)), Version: []string{"", "12.0.1", "odd"}[r.IntN(3)],
+				Path: Path{Host: fmt.Sprint("h", r.IntN(40)), Zone: "z"},
+			}
+			if _, err := tx.PutVM(vm); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	d, err := readDictionary(table.symbols.append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := &vmTester{d: d}
+	for i := range vmShards {
+		if err := next.loadBlock(i, table.vms.appendBlock(nil, i), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 1000 {
+		id := numberedBIOS(n)
+		_, facts := table.vms.find(&id)
+		_, got := next.find(&id)
+		if was, is := table.entryOf(id), next.entry(id); !was.equal(is) || got != facts {
+			t.Fatalf("VM %d is %v with facts %x, was %v with %x", n, is, got, was, facts)
+		}
+	}
+}
