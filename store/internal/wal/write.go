@@ -26,9 +26,7 @@ func (l *Log) write(frame []byte) error {
 	end, sync := l.size+int64(len(frame)), l.file.SyncData
 	if end > l.room {
 		sync = l.file.Sync
-		if err := l.makeRoom(end, int64(len(frame))); err != nil {
-			return err
-		}
+		l.room = end + l.makeRoom(end, int64(len(frame)))
 	}
 	if err := sync(); err != nil {
 		return l.breakDown(err)
@@ -37,23 +35,16 @@ func (l *Log) write(frame []byte) error {
 	return nil
 }
 
-// makeRoom writes zeros behind a frame that ends the file, to be synced with it.
-// Where frames are so large that few would fit in, it does not pay. Without space
-// for zeros there may still be some for frames.
-func (l *Log) makeRoom(end, frame int64) error {
-	l.room = end
+// makeRoom writes zeros behind a frame that ends the file, to be synced with it,
+// and returns how many. Where frames are so large that few would fit in, it does
+// not pay. A disk without space for zeros may still have some for frames; if
+// something else is wrong with it, the sync will tell.
+func (l *Log) makeRoom(end, frame int64) int64 {
 	if frame > l.opt.step/4 {
-		return nil
+		return 0
 	}
-	room := (end/l.opt.step + 1) * l.opt.step
-	if err := writeAt(l.file, zeros[:room-end], end); err != nil {
-		if err := l.file.Truncate(end); err != nil {
-			return l.breakDown(err)
-		}
-		return nil
-	}
-	l.room = room
-	return nil
+	n, _ := l.file.WriteAt(zeros[:l.opt.step-end%l.opt.step], end)
+	return int64(n)
 }
 
 // grown says that the segment is whole and on disk up to end.
