@@ -22,6 +22,8 @@ type disk struct {
 	fail   func(op, name string) error
 	rand   *rand.Rand
 	calls  int
+	grows  int // syncs of more than data
+	open   int // files
 }
 
 type content struct {
@@ -127,6 +129,7 @@ func (d *disk) OpenFile(name string, flag int, _ fs.FileMode) (File, error) {
 		return nil, err
 	}
 	if flag&os.O_CREATE == 0 && name == "d" {
+		d.open++
 		return &handle{disk: d, name: name, file: &content{}}, nil
 	}
 	file := d.names[name]
@@ -139,6 +142,7 @@ func (d *disk) OpenFile(name string, flag int, _ fs.FileMode) (File, error) {
 		file = &content{dirty: map[int]bool{}}
 		d.names[name] = file
 	}
+	d.open++
 	return &handle{disk: d, name: name, file: file, writes: flag&os.O_RDWR != 0}, nil
 }
 
@@ -238,6 +242,7 @@ func (h *handle) Sync() error {
 	case h.name == "d" && err == nil:
 		h.disk.synced = maps.Clone(h.disk.names)
 	case h.name != "d" && err == nil:
+		h.disk.grows++
 		h.file.flush(func(int) bool { return true }, len(h.file.live))
 	case h.name != "d" && !h.closed:
 		h.file.flush(func(int) bool { return h.disk.rand.IntN(2) == 0 }, len(h.file.kept))
@@ -266,5 +271,6 @@ func (h *handle) Close() error {
 		return fs.ErrClosed
 	}
 	h.closed = true
+	h.disk.open--
 	return nil
 }

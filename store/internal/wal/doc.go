@@ -33,5 +33,11 @@
 // From a file alone, damage to its last frame looks like a crash. So a segment
 // that is left behind, by Rotate or by Close, ends in a seal: an empty frame, after
 // which nothing is ever written to it. Only in a last segment without a seal is
-// there a doubt about the end, and there it is about one frame.
+// there a doubt about the end, and there it is about one frame. It is dropped if it
+// is not whole: then it was never acknowledged, or damaged after it was.
+//
+// # Zeros
+//
+// The last segment is filled with zeros ahead of its frames, because writing over
+// them is what a disk does fastest. A seal cuts them off.
 package wal

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func TestFramesComeBack(t *testing.T) {
 func TestCutFrameIsTorn(t *testing.T) {
 	front, payloads := strings.Repeat("-", 491), []string{"first", "second", strings.Repeat("third ", 300)}
 	file, at := framed(front, payloads...)
-	for cut := at[2]; cut < at[3]; cut++ {
+	for cut := at[2]; cut < at[3]; cut += int64(stride()) {
 		zeros := slices.Concat(file[:cut], make([]byte, at[3]-cut))
 		for _, torn := range [][]byte{file[:cut], zeros, append(zeros, make([]byte, 5000)...)} {
 			got, end, err := readAll(torn, int64(len(front)))
@@ -82,7 +83,7 @@ func TestCutFrameIsTorn(t *testing.T) {
 // A power failure may keep any of the sectors that the last frame spans, wherever
 // its header lies in them.
 func TestMissingSectorsOfTheLastFrameAreTorn(t *testing.T) {
-	for front := sector - 60; front < sector; front++ {
+	for front := sector - 60; front < sector; front += stride() {
 		file, at := framed(strings.Repeat("-", front), "whole", strings.Repeat("last ", 400))
 		first := int(at[1]) / sector
 		for keep := range 1 << 4 {
@@ -201,6 +202,21 @@ func TestResyncFindsTheNextWholeFrame(t *testing.T) {
 func headOf(length int) []byte {
 	head := binary.LittleEndian.AppendUint64(nil, uint64(length))
 	return binary.LittleEndian.AppendUint32(head, crc32.Checksum(head, castagnoli))
+}
+
+func TestHeaderThatLiesTakesNoMemory(t *testing.T) {
+	file := append(headOf(MaxFrame), "and little behind it"...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := ReadFrameAt(bytes.NewReader(file), 0, nil)
+	_, _, torn := ReadFrames(bytes.NewReader(file), int64(len(file)), 0).Next()
+	runtime.ReadMemStats(&after)
+	if !isDamage(err, 0) || !errors.Is(torn, ErrTorn) {
+		t.Errorf("ReadFrameAt: %v; Next: %v", err, torn)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 4*windowSize {
+		t.Errorf("%d bytes are allocated for a file of %d", n, len(file))
+	}
 }
 
 // counted is a file that knows how much of it was read.

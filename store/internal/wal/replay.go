@@ -129,7 +129,7 @@ func (l *Log) resume(file File, size int64, end ending) (err error) {
 	if end.whole == 0 { // it was being made
 		l.halfMade = true
 		l.setLast(-1)
-		return l.syncFolder()
+		return nil
 	}
 	if l.dropped, err = written(file, end.whole, size); err != nil {
 		return err
@@ -199,10 +199,6 @@ func (l *Log) settle(file File, end ending) error {
 	if err := file.Sync(); err != nil {
 		return l.breakDown(err)
 	}
-	return l.syncFolder()
-}
-
-func (l *Log) syncFolder() error {
 	if err := l.folder.Sync(); err != nil {
 		return l.breakDown(err)
 	}

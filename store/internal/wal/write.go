@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// roomStep is how far ahead of the frames a segment is filled with zeros. A frame
-// that replaces zeros changes nothing but the contents of blocks that the file has
-// already, so that one disk access makes it durable instead of the three or four
-// for a file that grows: 220 µs instead of 450, the zeros included 270 instead of
-// 560 (4 KiB frames, ext4 on a virtual disk, see BenchmarkAppend). Zeros behind the
-// last frame are what a crash may leave anyway.
+// roomStep is how far ahead of the frames a segment is filled with zeros, in bytes.
+// A frame that replaces zeros changes only blocks that the file has already, so
+// that its sync has no metadata to write: an Append of 4 KiB takes 430 µs instead
+// of 710, one of 16 KiB 470 instead of 830, the zeros included (BenchmarkAppend on
+// a busy 2-core AMD EPYC, ext4 on a virtual disk). Zeros behind the last frame are
+// what a crash may leave anyway.
 const roomStep = 1 << 20
 
 var zeros [roomStep]byte
@@ -26,9 +26,7 @@ func (l *Log) write(frame []byte) error {
 	end, sync := l.size+int64(len(frame)), l.file.SyncData
 	if end > l.room {
 		sync = l.file.Sync
-		if err := l.makeRoom(end, int64(len(frame))); err != nil {
-			return err
-		}
+		l.room = end + l.makeRoom(end, int64(len(frame)))
 	}
 	if err := sync(); err != nil {
 		return l.breakDown(err)
@@ -37,23 +35,16 @@ func (l *Log) write(frame []byte) error {
 	return nil
 }
 
-// makeRoom writes zeros behind a frame that ends the file, to be synced with it.
-// Where frames are so large that few would fit in, it does not pay. Without space
-// for zeros there may still be some for frames.
-func (l *Log) makeRoom(end, frame int64) error {
-	l.room = end
+// makeRoom writes zeros behind a frame that ends the file, to be synced with it,
+// and returns how many. Where frames are so large that few would fit in, it does
+// not pay. A disk without space for zeros may still have some for frames; if
+// something else is wrong with it, the sync will tell.
+func (l *Log) makeRoom(end, frame int64) int64 {
 	if frame > l.opt.step/4 {
-		return nil
+		return 0
 	}
-	room := (end/l.opt.step + 1) * l.opt.step
-	if err := writeAt(l.file, zeros[:room-end], end); err != nil {
-		if err := l.file.Truncate(end); err != nil {
-			return l.breakDown(err)
-		}
-		return nil
-	}
-	l.room = room
-	return nil
+	n, _ := l.file.WriteAt(zeros[:l.opt.step-end%l.opt.step], end)
+	return int64(n)
 }
 
 // grown says that the segment is whole and on disk up to end.
