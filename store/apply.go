@@ -101,8 +101,8 @@ func (t *Table) checkBounds(s *stage) error {
 		case KindTenant, KindActivation:
 			tenant(r.Key.ID)
 		case KindVM:
-			if row, err := decodeVM(r.Value); err == nil {
-				tenant(row.Tenant)
+			if id, ok := tenantOfVM(r.Value); ok {
+				tenant(id)
 			}
 			err = t.vms.room(r.Key.ID)
 		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
@@ -148,7 +148,7 @@ func (t *Table) internFacts(r *Record) error {
 }
 
 func (t *Table) internPlacement(r *Record) error {
-	row, err := decodePlacement(r.Value)
+	row, err := readPlacement(borrow(r.Value))
 	if err != nil { // a tombstone
 		return nil
 	}
@@ -176,9 +176,9 @@ func (t *Table) commit(s *stage) error {
 		case KindPlacement:
 			continue
 		case KindVM: // it may refer to a tenant that nobody has told of
-			if row, err := decodeVM(r.Value); err == nil {
-				if _, ok := t.symbols.tenantIndex[row.Tenant]; !ok {
-					tenants.add(row.Tenant)
+			if id, ok := tenantOfVM(r.Value); ok {
+				if _, known := t.symbols.tenantIndex[id]; !known {
+					tenants.add(id)
 				}
 			}
 			continue
@@ -194,40 +194,21 @@ func (t *Table) commit(s *stage) error {
 		}
 		t.rows[r.Key] = *r
 	}
-	vms, err := t.vmsToCommit(s)
-	if err != nil {
+	for _, id := range tenants.list {
+		if _, ok := t.symbols.tenantIndex[id]; !ok {
+			t.symbols.addTenant(id)
+		}
+	}
+	// Packing numbers what VMs name, and observers are to see it in the view.
+	if err := t.packVMs(s); err != nil {
 		return err
 	}
 	t.publish(tenants.list, svms.list, s)
 	if touchedTokens {
 		t.rebuildTokens(time.Now())
 	}
-	for _, id := range vms {
-		if err := t.commitVM(id, s); err != nil {
-			return err
-		}
-	}
+	t.writeVMs()
 	return nil
-}
-
-// vmsToCommit returns the ids of the staged VMs, once each, and interns what
-// their placements name: observers are to see it in the view.
-func (t *Table) vmsToCommit(s *stage) ([][16]byte, error) {
-	var vms [][16]byte
-	for i := range s.rows {
-		switch r := &s.rows[i]; r.Key.Kind {
-		case KindVM:
-			vms = append(vms, r.Key.ID)
-		case KindPlacement:
-			if err := t.internPlacement(r); err != nil {
-				return nil, err
-			}
-			if s.at(Key{KindVM, r.Key.ID}) < 0 {
-				vms = append(vms, r.Key.ID)
-			}
-		}
-	}
-	return vms, nil
 }
 
 // publish builds the next view with the named tenants and SVMs worked out anew.
@@ -242,9 +223,8 @@ func (t *Table) publish(tenants, svms [][16]byte, s *stage) {
 		next.tenants = slices.Clone(old.tenants)
 	}
 	for _, id := range tenants {
-		i, ok := t.symbols.tenantIndex[id]
-		if !ok {
-			i = t.symbols.addTenant(id)
+		i := t.symbols.tenantIndex[id]
+		for i >= len(next.tenants) {
 			next.tenants = append(next.tenants, nil)
 		}
 		was := next.tenants[i]

@@ -73,12 +73,10 @@ func (b *bigTable) commit(n int) {
 		{Key: Key{KindVM, id}, Version: at, Value: row.encode()},
 		{Key: Key{KindPlacement, id}, Version: Version{at.Clock + 1, at.Node}, Value: place.encode()},
 	}}
-	if err := b.internPlacement(&staged.rows[1]); err != nil {
+	if err := b.packVMs(&staged); err != nil {
 		panic(err)
 	}
-	if err := b.commitVM(id, &staged); err != nil {
-		panic(err)
-	}
+	b.writeVMs()
 }
 
 // BenchmarkMemoryPerVM reports what a VM takes: in slots, which questions read;

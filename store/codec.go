@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"unsafe"
 )
 
 // Values of records are a format byte and then fields in a fixed order. A
@@ -21,7 +22,10 @@ var (
 
 type encoder []byte
 
-func newEncoder() encoder { return append(make(encoder, 0, 128), valueFormat) }
+func newEncoder() encoder { return emptyValue(make([]byte, 0, 128)) }
+
+// emptyValue begins a value in the memory of b.
+func emptyValue(b []byte) encoder { return append(b[:0], valueFormat) }
 
 func (e *encoder) uint(v uint64)      { *e = binary.AppendUvarint(*e, v) }
 func (e *encoder) int(v int64)        { *e = binary.AppendVarint(*e, v) }
@@ -57,8 +61,9 @@ func unixMilli(t Time) int64 {
 // decoder reads what encoder writes. After damage every method returns zero
 // values and err is set.
 type decoder struct {
-	b   []byte
-	err error
+	b      []byte
+	borrow bool // strings are parts of b, not copies
+	err    error
 }
 
 func newDecoder(value []byte) *decoder {
@@ -66,6 +71,14 @@ func newDecoder(value []byte) *decoder {
 		return &decoder{err: errCorrupt}
 	}
 	return &decoder{b: value[1:]}
+}
+
+// borrow is newDecoder for who keeps no string of what is read: they are parts of
+// value, and keep all of it from being freed.
+func borrow(value []byte) *decoder {
+	d := newDecoder(value)
+	d.borrow = true
+	return d
 }
 
 func (d *decoder) fail() { d.b, d.err = nil, errCorrupt }
@@ -115,7 +128,11 @@ func (d *decoder) str() string {
 		d.fail()
 		return ""
 	}
-	return string(d.take(int(n)))
+	text := d.take(int(n))
+	if d.borrow {
+		return unsafe.String(unsafe.SliceData(text), len(text))
+	}
+	return string(text)
 }
 
 func (d *decoder) id() (id [16]byte)   { copy(id[:], d.take(16)); return id }

@@ -76,7 +76,7 @@ func registration(r Record) (seen, since Version) {
 	if r.Deleted() {
 		return r.Version, Version{}
 	}
-	row, err := decodeVM(r.Value)
+	row, err := readVM(borrow(r.Value))
 	if err != nil {
 		return Version{}, Version{}
 	}

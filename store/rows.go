@@ -168,8 +168,9 @@ type vmRow struct {
 	Created        Time
 }
 
-func (r *vmRow) encode() []byte {
-	e := newEncoder()
+func (r *vmRow) encode() []byte { return r.append(newEncoder()) }
+
+func (r *vmRow) append(e encoder) []byte {
 	e.version(r.Seen)
 	e.version(r.Since)
 	e.id(r.Tenant)
@@ -180,8 +181,9 @@ func (r *vmRow) encode() []byte {
 	return e
 }
 
-func decodeVM(value []byte) (r vmRow, err error) {
-	d := newDecoder(value)
+func decodeVM(value []byte) (vmRow, error) { return readVM(newDecoder(value)) }
+
+func readVM(d *decoder) (r vmRow, err error) {
 	r = vmRow{
 		Seen: d.version(), Since: d.version(), Tenant: d.id(), ID: d.id(),
 		Name: d.str(), UserData: d.str(), Created: d.time(),
@@ -196,8 +198,9 @@ type placementRow struct {
 	Version string
 }
 
-func (r *placementRow) encode() []byte {
-	e := newEncoder()
+func (r *placementRow) encode() []byte { return r.append(newEncoder()) }
+
+func (r *placementRow) append(e encoder) []byte {
 	e.path(r.Path)
 	e.uint(uint64(r.OS))
 	e.uint(uint64(r.Kind))
@@ -205,8 +208,9 @@ func (r *placementRow) encode() []byte {
 	return e
 }
 
-func decodePlacement(value []byte) (r placementRow, err error) {
-	d := newDecoder(value)
+func decodePlacement(value []byte) (placementRow, error) { return readPlacement(newDecoder(value)) }
+
+func readPlacement(d *decoder) (r placementRow, err error) {
 	r = placementRow{
 		Path: d.path(), OS: decodeEnum(d, guestOSes, OSUnknown),
 		Kind: decodeEnum(d, agentKinds, AgentUnknown), Version: d.str(),

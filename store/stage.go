@@ -77,8 +77,19 @@ func (s *stage) at(key Key) int {
 	return -1
 }
 
-func (s *stage) put(r Record) {
-	if i := s.at(r.Key); i >= 0 {
+// beside is at for a key that is probably that of row i.
+func (s *stage) beside(i int, key Key) int {
+	if i >= 0 && i < len(s.rows) && s.rows[i].Key == key {
+		return i
+	}
+	return s.at(key)
+}
+
+func (s *stage) put(r Record) { s.putAt(s.at(r.Key), r) }
+
+// putAt is put for a record whose key is at i; -1 if it is not staged.
+func (s *stage) putAt(i int, r Record) {
+	if i >= 0 {
 		if i < s.mark {
 			s.undo = append(s.undo, replaced{i, s.rows[i]})
 		}

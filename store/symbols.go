@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Bounds of a table. They follow from the bits that a VM's slot has for each.
@@ -55,6 +56,7 @@ type dictionary struct {
 
 	most    int    // names
 	scratch []byte // of pack
+	again   []byte // of pack: a value encoded again
 }
 
 func newDictionary() *dictionary {
@@ -89,6 +91,7 @@ func (d *dictionary) addTenant(id TenantID) int {
 func (d *dictionary) name(text string) Symbol {
 	sym, ok := d.byName[text]
 	if !ok {
+		text = strings.Clone(text) // it may be a part of something larger
 		sym = Symbol(len(d.names))
 		d.byName[text] = sym
 		d.names = append(d.names, text)
@@ -172,6 +175,7 @@ func (d *dictionary) textIndex(text string) (uint32, bool) {
 	if err != nil || len(d.texts) > MaxVersions {
 		return 0, false
 	}
+	text = strings.Clone(text)
 	i = uint32(len(d.texts))
 	d.byText[text] = i
 	d.texts = append(d.texts, text)

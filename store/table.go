@@ -72,6 +72,7 @@ type Table struct {
 	tenantNames map[string][]TenantID // mostly one each
 	svmIndex    map[SVMID]int
 	symbols     *dictionary
+	packing     packing
 }
 
 // News is what a change changed.

@@ -39,11 +39,22 @@ func (tx *Tx) current(kind Kind, id [16]byte) Record {
 
 // put stages a value; an empty one deletes. It reports whether that is news.
 func (tx *Tx) put(kind Kind, id [16]byte, value []byte) bool {
-	have := tx.current(kind, id)
-	if sameValue(have, value) || len(value) == 0 && have.Version.IsZero() {
+	key := Key{Kind: kind, ID: id}
+	at := tx.group.at(key)
+	if at >= 0 {
+		return tx.putOver(&tx.group.rows[at], at, value)
+	}
+	have := tx.table.current(key)
+	have.Key = key
+	return tx.putOver(&have, at, value)
+}
+
+// putOver is put where the record of before, and its place in the stage, are known.
+func (tx *Tx) putOver(have *Record, at int, value []byte) bool {
+	if sameValue(*have, value) || len(value) == 0 && have.Version.IsZero() {
 		return false
 	}
-	tx.write(Key{Kind: kind, ID: id}, value)
+	tx.group.putAt(at, Record{Key: have.Key, Version: tx.table.clock.next(), Value: value})
 	return true
 }
 
@@ -62,10 +73,7 @@ func (tx *Tx) Tenant(id TenantID) (Tenant, bool) {
 	return *tenant, true
 }
 
-func (tx *Tx) hasTenant(id TenantID) bool {
-	r := tx.current(KindTenant, id)
-	return !r.Deleted()
-}
+func (tx *Tx) hasTenant(id TenantID) bool { return len(tx.current(KindTenant, id).Value) > 0 }
 
 // TenantByName returns the tenant with the given name.
 func (tx *Tx) TenantByName(name string) (Tenant, bool) {
@@ -311,9 +319,9 @@ func (tx *Tx) PutVM(vm VM) (bool, error) {
 			return false, fieldError("tenant", vm.Tenant.String(), "must be the id of a tenant")
 		}
 	}
-	have := tx.current(KindVM, vm.BIOS)
+	have := tx.vm(vm.BIOS)
 	row := vmRow{Tenant: vm.Tenant, ID: vm.ID, Name: vm.Name, UserData: vm.UserData, Created: Time{tx.now}}
-	if old, err := decodeVM(have.Value); err == nil {
+	if old, err := readVM(borrow(have.registration.Value)); err == nil {
 		row.Created = old.Created
 		if row.ID.IsZero() {
 			row.ID = old.ID
@@ -322,16 +330,37 @@ func (tx *Tx) PutVM(vm VM) (bool, error) {
 	if row.ID.IsZero() {
 		row.ID = NewVMID()
 	}
-	tx.supersede(&row, have)
+	tx.supersede(&row, have.registration)
 	place := placementRow{Path: vm.Path, OS: vm.OS, Kind: vm.Kind, Version: vm.Version}
-	registered := tx.put(KindVM, vm.BIOS, row.encode())
-	placed := tx.put(KindPlacement, vm.BIOS, place.encode())
+	registered := tx.putOver(&have.registration, have.at[0], row.encode())
+	placed := tx.putOver(&have.placement, have.at[1], place.encode())
 	return registered || placed, nil
+}
+
+// stagedVM is the records of a VM, and where in the stage they are; -1 if they
+// are not.
+type stagedVM struct {
+	vmEntry
+	at [2]int
+}
+
+func (tx *Tx) vm(id BIOSID) (v stagedVM) {
+	v.at = [2]int{tx.group.at(Key{KindVM, id}), tx.group.at(Key{KindPlacement, id})}
+	if v.at[0] < 0 || v.at[1] < 0 {
+		v.vmEntry = tx.table.entryOf(id)
+	}
+	if v.at[0] >= 0 {
+		v.registration = tx.group.rows[v.at[0]]
+	}
+	if v.at[1] >= 0 {
+		v.placement = tx.group.rows[v.at[1]]
+	}
+	return v
 }
 
 // supersede sets what makes a registration win over the one that the table has.
 func (tx *Tx) supersede(row *vmRow, have Record) {
-	switch old, err := decodeVM(have.Value); {
+	switch old, err := readVM(borrow(have.Value)); {
 	case err != nil: // new, or unregistered before
 		row.Seen, row.Since = have.Version, tx.table.clock.next()
 	case old.Tenant != row.Tenant: // an unregistration and a registration in one

@@ -114,9 +114,9 @@ func (d *dictionary) appendRegistration(b []byte, r *Record) ([]byte, form) {
 	if r.Deleted() {
 		return b, tombstone
 	}
-	row, err := decodeVM(r.Value)
+	row, err := readVM(borrow(r.Value))
 	tenant, ok := d.tenantIndex[row.Tenant]
-	if err != nil || !ok || !bytes.Equal(row.encode(), r.Value) {
+	if d.again = row.append(emptyValue(d.again)); err != nil || !ok || !bytes.Equal(d.again, r.Value) {
 		return appendBytes(b, r.Value), raw
 	}
 	if !row.Seen.IsZero() {
@@ -145,16 +145,20 @@ func (d *dictionary) appendPlacement(b []byte, r *Record) ([]byte, form) {
 	if r.Deleted() {
 		return b, tombstone
 	}
-	row, err := decodePlacement(r.Value)
-	if err != nil || !bytes.Equal(row.encode(), r.Value) {
-		return appendBytes(b, r.Value), raw
-	}
-	path, err := d.pathIndex(row.Path)
+	row, err := readPlacement(borrow(r.Value))
 	if err != nil {
 		return appendBytes(b, r.Value), raw
 	}
-	text, ok := d.textIndex(row.Version)
+	// What a raw value names needs its number, too.
+	path, err := d.pathIndex(row.Path)
+	text, ok := uint32(0), err == nil
+	if ok {
+		text, ok = d.textIndex(row.Version)
+	}
 	if !ok {
+		_, _ = d.versionIndex(row.Version)
+	}
+	if d.again = row.append(emptyValue(d.again)); !ok || !bytes.Equal(d.again, r.Value) {
 		return appendBytes(b, r.Value), raw
 	}
 	b = binary.AppendUvarint(b, uint64(path))
