@@ -1,0 +1,234 @@
+package journals
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/svmgate/svmgate/bench"
+	"github.com/svmgate/svmgate/store"
+)
+
+// A contender does one kind of work for a while: it returns how much it did, and
+// records how long each piece took, in microseconds.
+type contender struct {
+	name string
+	work func(d time.Duration, took *hdrhistogram.Histogram) (done int, err error)
+}
+
+// A series is what was measured of a contender.
+type series struct {
+	rate float64 // a second, the median of the slices
+	took *hdrhistogram.Histogram
+}
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 2) }
+
+// alternate lets the contenders work in turn, in slices short enough for a disk
+// that gets faster or slower to do so for all of them. The first slices do not
+// count: they make files grow and caches warm.
+func alternate(tb testing.TB, contenders []contender) []series {
+	tb.Helper()
+	rounds, length := 8, 750*time.Millisecond
+	if testing.Short() {
+		rounds, length = 2, 50*time.Millisecond
+	}
+	out := make([]series, len(contenders))
+	rates := make([][]float64, len(contenders))
+	for i := range out {
+		out[i].took = newHistogram()
+	}
+	for slice := -1; slice < rounds; slice++ {
+		for n := range contenders {
+			i := n
+			if slice%2 == 0 { // there and back, so that nobody is always first
+				i = len(contenders) - 1 - n
+			}
+			took, start := newHistogram(), time.Now()
+			done, err := contenders[i].work(length, took)
+			if err != nil {
+				tb.Fatalf("%s: %v", contenders[i].name, err)
+			}
+			if slice >= 0 {
+				rates[i] = append(rates[i], float64(done)/time.Since(start).Seconds())
+				out[i].took.Merge(took)
+			}
+		}
+	}
+	for i, r := range rates {
+		slices.Sort(r)
+		out[i].rate = (r[len(r)/2] + r[(len(r)-1)/2]) / 2
+	}
+	return out
+}
+
+// report makes a sub-benchmark of each series. The ratio is to the last.
+func report(b *testing.B, what, unit string, contenders []contender, all []series) {
+	for i, c := range contenders {
+		s := all[i]
+		line := row{what: what, unit: unit, who: c.name, series: s, ratio: s.rate / all[len(all)-1].rate}
+		table = append(table, line)
+		b.Run("engine="+c.name+"/"+what, func(b *testing.B) {
+			b.ReportMetric(0, "ns/op") // an op is a slice
+			b.ReportMetric(s.rate, unit+"/s")
+			b.ReportMetric(float64(s.took.ValueAtQuantile(50)), "p50-µs")
+			b.ReportMetric(float64(s.took.ValueAtQuantile(99)), "p99-µs")
+			b.ReportMetric(float64(s.took.Max()), "max-µs")
+			b.ReportMetric(line.ratio, "ratio")
+		})
+	}
+}
+
+// BenchmarkDurableWrites has 1, 64 and 1,024 writers each make one change after
+// another to a table, waiting for each to be on disk: nine in ten move one of
+// 100,000 VMs to another host, one in ten registers a new one.
+func BenchmarkDurableWrites(b *testing.B) {
+	world := bench.World{Seed: 1, Tenants: 1000, SVMs: 500, VMs: 100_000}
+	if testing.Short() {
+		world.VMs = 2000
+	}
+	tables := make([]*store.Table, len(Engines))
+	for i, e := range Engines {
+		tables[i] = openTable(b, e, filepath.Join(b.TempDir(), e.Name))
+		defer tables[i].Close()
+		if err := world.Load(tables[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, writers := range []int{1, 64, 1024} {
+		var contenders []contender
+		for i, e := range Engines {
+			contenders = append(contenders, contender{e.Name, func(d time.Duration, took *hdrhistogram.Histogram) (int, error) {
+				return write(tables[i], world, writers, d, took)
+			}})
+		}
+		report(b, fmt.Sprintf("writers=%d", writers), "writes", contenders, alternate(b, contenders))
+	}
+}
+
+// write lets so many goroutines write for a while.
+func write(table *store.Table, world bench.World, writers int, d time.Duration, took *hdrhistogram.Histogram) (done int, err error) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	end := time.Now().Add(d)
+	for range writers {
+		all.Go(func() {
+			mine, n := make([]int64, 0, 256), 0
+			var failed error
+			for before := time.Now(); failed == nil && before.Before(end); n++ {
+				vm := world.VM(rand.IntN(world.VMs))
+				vm.Path = world.SVM(rand.IntN(world.SVMs)).Path
+				if rand.IntN(10) == 0 {
+					vm = world.VM(world.VMs + rand.IntN(1<<40))
+				}
+				failed = table.Update(func(tx *store.Tx) error {
+					_, err := tx.PutVM(vm)
+					return err
+				})
+				now := time.Now()
+				mine = append(mine, now.Sub(before).Microseconds())
+				before = now
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done += n
+			err = errors.Join(err, failed)
+			for _, us := range mine {
+				_ = took.RecordValue(us)
+			}
+		})
+	}
+	all.Wait()
+	return done, err
+}
+
+// BenchmarkAppend has one caller append groups of records to the bare journals,
+// as a group commit does: what a table can at best achieve.
+func BenchmarkAppend(b *testing.B) {
+	journals := make([]store.Journal, len(Engines))
+	for i, e := range Engines {
+		w := begin(b, e, filepath.Join(b.TempDir(), e.Name), 0)
+		journals[i] = w.journal
+		defer w.journal.Close()
+	}
+	records := make([]store.Record, 1<<16)
+	for i := range records {
+		records[i] = numbered(i)
+	}
+	for _, group := range []int{1, 64, 1024} {
+		var contenders []contender
+		for i, e := range Engines {
+			contenders = append(contenders, contender{e.Name, func(d time.Duration, took *hdrhistogram.Histogram) (int, error) {
+				return repeat(d, took, group, func() error {
+					from := rand.IntN(len(records) - group)
+					return journals[i].Append(records[from : from+group])
+				})
+			}})
+		}
+		report(b, fmt.Sprintf("group=%d", group), "records", contenders, alternate(b, contenders))
+	}
+}
+
+// repeat calls fn for a while; each call counts as n.
+func repeat(d time.Duration, took *hdrhistogram.Histogram, n int, fn func() error) (done int, err error) {
+	start := time.Now()
+	for before := start; before.Sub(start) < d && err == nil; done += n {
+		err = fn()
+		now := time.Now()
+		_ = took.RecordValue(now.Sub(before).Microseconds())
+		before = now
+	}
+	return done, err
+}
+
+// BenchmarkDisk measures what the disk itself can do: 4 KiB appended to a file
+// that grows, or written where zeros were before, and then on disk.
+func BenchmarkDisk(b *testing.B) {
+	block := make([]byte, 4096)
+	for i := range block {
+		block[i] = byte(rand.Uint32())
+	}
+	var contenders []contender
+	for _, prepared := range []bool{false, true} {
+		name := "grows"
+		if prepared {
+			name = "prepared"
+		}
+		file, err := os.Create(filepath.Join(b.TempDir(), name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer file.Close()
+		at, size := int64(0), int64(0)
+		contenders = append(contenders, contender{name, func(d time.Duration, took *hdrhistogram.Histogram) (int, error) {
+			if prepared && size == 0 {
+				size = 256 << 20
+				if _, err := file.Write(make([]byte, size)); err != nil {
+					return 0, err
+				}
+				if err := file.Sync(); err != nil {
+					return 0, err
+				}
+			}
+			return repeat(d, took, 1, func() error {
+				if prepared && at+int64(len(block)) > size {
+					at = 0
+				}
+				if _, err := file.WriteAt(block, at); err != nil {
+					return err
+				}
+				at += int64(len(block))
+				return file.Sync()
+			})
+		}})
+	}
+	report(b, "4KiB", "syncs", contenders, alternate(b, contenders))
+}
