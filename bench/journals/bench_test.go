@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -189,46 +190,64 @@ func repeat(d time.Duration, took *hdrhistogram.Histogram, n int, fn func() erro
 	return done, err
 }
 
-// BenchmarkDisk measures what the disk itself can do: 4 KiB appended to a file
-// that grows, or written where zeros were before, and then on disk.
+// BenchmarkDisk measures what the disk itself can do: 4 KiB written and on disk,
+// by each way to keep a log. Files grow, or are reserved in advance, or are full
+// of zeros in advance; they are synced with or without what is known of them.
 func BenchmarkDisk(b *testing.B) {
+	const size = 512 << 20
+	nothing := func(*os.File) error { return nil }
+	reserve := func(f *os.File) error { return syscall.Fallocate(int(f.Fd()), 0, 0, size) }
+	zero := func(f *os.File) error {
+		var err error
+		for zeros, n := make([]byte, 1<<20), 0; n < size && err == nil; n += len(zeros) {
+			_, err = f.Write(zeros)
+		}
+		return err
+	}
+	whole := func(f *os.File) error { return f.Sync() }
+	data := func(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
+	var contenders []contender
+	for _, way := range []struct {
+		name    string
+		prepare func(*os.File) error
+		sync    func(*os.File) error
+	}{
+		{"grows-fsync", nothing, whole},
+		{"grows-fdatasync", nothing, data},
+		{"reserved-fsync", reserve, whole},
+		{"reserved-fdatasync", reserve, data},
+		{"zeroed-fdatasync", zero, data},
+	} {
+		f, err := os.Create(filepath.Join(b.TempDir(), way.name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		if err := errors.Join(way.prepare(f), f.Sync()); err != nil {
+			b.Fatal(err)
+		}
+		contenders = append(contenders, contender{way.name, blocks(f, size, way.sync)})
+	}
+	report(b, "4KiB", "syncs", contenders, alternate(b, contenders))
+}
+
+// blocks returns work that writes one block after another, each synced.
+func blocks(f *os.File, size int64, sync func(*os.File) error) func(time.Duration, *hdrhistogram.Histogram) (int, error) {
 	block := make([]byte, 4096)
 	for i := range block {
 		block[i] = byte(rand.Uint32())
 	}
-	var contenders []contender
-	for _, prepared := range []bool{false, true} {
-		name := "grows"
-		if prepared {
-			name = "prepared"
-		}
-		file, err := os.Create(filepath.Join(b.TempDir(), name))
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer file.Close()
-		at, size := int64(0), int64(0)
-		contenders = append(contenders, contender{name, func(d time.Duration, took *hdrhistogram.Histogram) (int, error) {
-			if prepared && size == 0 {
-				size = 256 << 20
-				if _, err := file.Write(make([]byte, size)); err != nil {
-					return 0, err
-				}
-				if err := file.Sync(); err != nil {
-					return 0, err
-				}
+	var at int64
+	return func(d time.Duration, took *hdrhistogram.Histogram) (int, error) {
+		return repeat(d, took, 1, func() error {
+			if at+int64(len(block)) > size {
+				return fmt.Errorf("%d bytes were not enough", size)
 			}
-			return repeat(d, took, 1, func() error {
-				if prepared && at+int64(len(block)) > size {
-					at = 0
-				}
-				if _, err := file.WriteAt(block, at); err != nil {
-					return err
-				}
-				at += int64(len(block))
-				return file.Sync()
-			})
-		}})
+			if _, err := f.WriteAt(block, at); err != nil {
+				return err
+			}
+			at += int64(len(block))
+			return sync(f)
+		})
 	}
-	report(b, "4KiB", "syncs", contenders, alternate(b, contenders))
 }

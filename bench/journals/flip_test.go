@@ -23,7 +23,7 @@ func TestBitFlips(t *testing.T) {
 		n = min(n, 200)
 	}
 	const appends, oneFile = 150, 1 << 18
-	for _, e := range Engines {
+	for _, e := range underTest {
 		for _, tt := range []struct {
 			name     string
 			segments int
@@ -61,7 +61,7 @@ func flipBits(t *testing.T, e Engine, img image, segments, n, must int) (logs, o
 	}
 	slices.Sort(names)
 	rng := rand.New(rand.NewPCG(1, 2))
-	dir := filepath.Join(t.TempDir(), "restored")
+	dir := filepath.Join(scratch(t), "restored")
 	for range n {
 		at := rng.IntN(total)
 		name := ""

@@ -34,7 +34,7 @@ func TestFullDisk(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("mounting a disk of its own needs root")
 	}
-	for _, e := range Engines {
+	for _, e := range underTest {
 		t.Run(e.Name, func(t *testing.T) {
 			cmd := childCommand(t, "fill", e.Name, t.TempDir())
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}

@@ -225,6 +225,18 @@ func imageOf(t testing.TB, dir string) image {
 	return img
 }
 
+// scratch returns a directory for images: in memory if possible, because thousands
+// of them are written, and nobody cuts the power.
+func scratch(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "journals-*") //nolint:usetesting // t.TempDir is on a disk
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // restore makes the directory and writes the image into it.
 func (img image) restore(t testing.TB, dir string) {
 	t.Helper()

@@ -26,7 +26,7 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		cycles = 2
 	}
-	for _, e := range Engines {
+	for _, e := range underTest {
 		t.Run(e.Name, func(t *testing.T) {
 			dir := t.TempDir()
 			acknowledged := map[int]bool{}

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // engine returns the engine with the given name.
 func engine(name string) (Engine, error) {
-	for _, e := range Engines {
+	for _, e := range underTest {
 		if e.Name == name {
 			return e, nil
 		}

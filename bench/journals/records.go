@@ -38,7 +38,11 @@ func readEntry(b []byte, fn func(store.Record) error) error {
 	if len(b) < sumSize || crc32.Checksum(b[sumSize:], castagnoli) != binary.LittleEndian.Uint32(b) {
 		return errDamaged
 	}
-	for b = b[sumSize:]; len(b) > 0; {
+	return readRecords(b[sumSize:], fn)
+}
+
+func readRecords(b []byte, fn func(store.Record) error) error {
+	for len(b) > 0 {
 		var r store.Record
 		if len(b) < 1+len(r.Key.ID) {
 			return errDamaged

@@ -18,7 +18,7 @@ func TestFailedSync(t *testing.T) {
 		t.Skip("strace is not installed")
 	}
 	const before, appends = 10, 300
-	for _, e := range Engines {
+	for _, e := range underTest {
 		for _, tt := range []struct{ name, calls, when string }{
 			{name: "of an append", calls: "fsync,fdatasync", when: "25"},
 			// raft-wal uses fdatasync for its list of files only.

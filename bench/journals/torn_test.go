@@ -17,7 +17,7 @@ import (
 // there, or an error; nothing by halves; and what is then appended must be there
 // after the next opening.
 func TestTornTail(t *testing.T) {
-	for _, e := range Engines {
+	for _, e := range underTest {
 		t.Run(e.Name, func(t *testing.T) {
 			dir := t.TempDir()
 			w := begin(t, e, dir, smallFiles)
@@ -30,7 +30,7 @@ func TestTornTail(t *testing.T) {
 				ends[k+1] = used(img[img.newest(t, e)])
 			}
 			img := imageOf(t, dir)
-			restored := filepath.Join(t.TempDir(), "restored")
+			restored := filepath.Join(scratch(t), "restored")
 			var shorter, zeroed tally
 			stride := 1
 			if testing.Short() {
