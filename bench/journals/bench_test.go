@@ -1,6 +1,7 @@
 package journals
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -104,19 +105,49 @@ func BenchmarkDurableWrites(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	load := newLoad(world)
 	for _, writers := range []int{1, 64, 1024} {
 		var contenders []contender
 		for i, e := range Engines {
 			contenders = append(contenders, contender{e.Name, func(d time.Duration, took *hdrhistogram.Histogram) (int, error) {
-				return write(tables[i], world, writers, d, took)
+				return load.write(tables[i], writers, d, took)
 			}})
 		}
 		report(b, fmt.Sprintf("writers=%d", writers), "writes", contenders, alternate(b, contenders))
 	}
 }
 
+// A load is what the writers write, made in advance: making it costs nearly as
+// much as writing it.
+type load struct {
+	vms   []store.VM
+	paths []store.Path
+}
+
+func newLoad(world bench.World) *load {
+	l := &load{vms: make([]store.VM, world.VMs), paths: make([]store.Path, world.SVMs)}
+	for i := range l.vms {
+		l.vms[i] = world.VM(i)
+	}
+	for i := range l.paths {
+		l.paths[i] = world.SVM(i).Path
+	}
+	return l
+}
+
+// next returns one of the VMs on any host, or a new one.
+func (l *load) next() store.VM {
+	vm := l.vms[rand.IntN(len(l.vms))]
+	vm.Path = l.paths[rand.IntN(len(l.paths))]
+	if rand.IntN(10) == 0 {
+		binary.LittleEndian.PutUint64(vm.BIOS[:], rand.Uint64())
+		binary.LittleEndian.PutUint64(vm.ID[:], rand.Uint64())
+	}
+	return vm
+}
+
 // write lets so many goroutines write for a while.
-func write(table *store.Table, world bench.World, writers int, d time.Duration, took *hdrhistogram.Histogram) (done int, err error) {
+func (l *load) write(table *store.Table, writers int, d time.Duration, took *hdrhistogram.Histogram) (done int, err error) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	end := time.Now().Add(d)
@@ -125,11 +156,7 @@ func write(table *store.Table, world bench.World, writers int, d time.Duration, 
 			mine, n := make([]int64, 0, 256), 0
 			var failed error
 			for before := time.Now(); failed == nil && before.Before(end); n++ {
-				vm := world.VM(rand.IntN(world.VMs))
-				vm.Path = world.SVM(rand.IntN(world.SVMs)).Path
-				if rand.IntN(10) == 0 {
-					vm = world.VM(world.VMs + rand.IntN(1<<40))
-				}
+				vm := l.next()
 				failed = table.Update(func(tx *store.Tx) error {
 					_, err := tx.PutVM(vm)
 					return err
