@@ -16,8 +16,8 @@ type Engine struct {
 // Engines are the finalists, the project's own first.
 var Engines = []Engine{
 	{
-		Name: "own", Logs: "journal",
-		Open: func(dir string, _ int) (store.Journal, error) { return store.OpenJournal(dir) },
+		Name: "own", Logs: "log-*",
+		Open: func(dir string, _ int) (store.Journal, error) { return store.OpenDir(dir) },
 	},
 	{
 		Name: "raft-wal", Logs: "*.wal",

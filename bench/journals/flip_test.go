@@ -62,6 +62,11 @@ func flipBits(t *testing.T, e Engine, img image, segments, n, must int) (logs, o
 	slices.Sort(names)
 	rng := rand.New(rand.NewPCG(1, 2))
 	dir := filepath.Join(scratch(t), "restored")
+	img.restore(t, dir)
+	if c := read(e, dir, segments, nil); judge(c, must) != whole {
+		t.Fatalf("without a flip: %s, %v", judge(c, must), c.err)
+	}
+	_ = os.RemoveAll(dir)
 	for range n {
 		at := rng.IntN(total)
 		name := ""

@@ -17,6 +17,9 @@ func TestFailedSync(t *testing.T) {
 	if err != nil {
 		t.Skip("strace is not installed")
 	}
+	if out, err := exec.CommandContext(t.Context(), strace, "-o", "/dev/null", "true").CombinedOutput(); err != nil {
+		t.Skipf("strace can not be used here: %v: %s", err, out)
+	}
 	const before, appends = 10, 300
 	for _, e := range underTest {
 		for _, tt := range []struct{ name, calls, when string }{
@@ -38,7 +41,7 @@ func TestFailedSync(t *testing.T) {
 				cmd.Env = run.Env
 				out, err := cmd.CombinedOutput()
 				if err != nil {
-					t.Skipf("strace can not inject here: %v: %s", err, out)
+					t.Fatalf("%v: %s", err, out)
 				}
 				checkFailedSync(t, e, dir, before, out)
 			})

@@ -32,6 +32,9 @@ func TestTornTail(t *testing.T) {
 			img := imageOf(t, dir)
 			restored := filepath.Join(scratch(t), "restored")
 			var shorter, zeroed tally
+			if c := readTorn(t, e, img, restored, appends, func(b []byte) []byte { return b }); judge(c, appends) != whole {
+				t.Fatalf("without a cut: %s, %v", judge(c, appends), c.err)
+			}
 			stride := 1
 			if testing.Short() {
 				stride = 97
