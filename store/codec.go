@@ -130,10 +130,13 @@ func (d *decoder) str() string {
 	}
 	text := d.take(int(n))
 	if d.borrow {
-		return unsafe.String(unsafe.SliceData(text), len(text))
+		return borrowed(text)
 	}
 	return string(text)
 }
+
+// borrowed is b as a string, for as long as b does not change.
+func borrowed(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func (d *decoder) id() (id [16]byte)   { copy(id[:], d.take(16)); return id }
 func (d *decoder) sum() (s [32]byte)   { copy(s[:], d.take(32)); return s }

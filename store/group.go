@@ -119,6 +119,7 @@ type group struct {
 	stage
 	table *Table
 	names map[string]TenantID // of tenants named in its changes; zero: name given up
+	tx    Tx
 }
 
 // stageAll runs changes until the group is large enough, and returns how many.
@@ -147,7 +148,8 @@ func (g *group) stageOne(c *change) {
 		c.refused = ErrClosed
 		return
 	}
-	tx := &Tx{table: t, group: g, now: t.clock.now()}
+	tx := &g.tx
+	*tx = Tx{table: t, group: g, now: t.clock.now()}
 	g.begin()
 	c.run(tx)
 	if c.refused == nil {

@@ -337,7 +337,7 @@ func (tx *Tx) PutVM(vm VM) (bool, error) {
 	return registered || placed, nil
 }
 
-// stagedVM is the records of a VM, and where in the stage they are; -1 if they
+// stagedVM is the records of a VM, valid until the next are asked for, and where in the stage they are; -1 if they
 // are not.
 type stagedVM struct {
 	vmEntry
@@ -347,7 +347,7 @@ type stagedVM struct {
 func (tx *Tx) vm(id BIOSID) (v stagedVM) {
 	v.at = [2]int{tx.group.at(Key{KindVM, id}), tx.group.at(Key{KindPlacement, id})}
 	if v.at[0] < 0 || v.at[1] < 0 {
-		v.vmEntry = tx.table.entryOf(id)
+		v.vmEntry = tx.table.entryIn(&tx.table.packing.mem, id)
 	}
 	if v.at[0] >= 0 {
 		v.registration = tx.group.rows[v.at[0]]

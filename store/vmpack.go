@@ -168,6 +168,7 @@ func (d *dictionary) appendPlacement(b []byte, r *Record) ([]byte, form) {
 // A parsedVM is an entry taken apart; its slices point into the entry.
 type parsedVM struct {
 	registration, placement parsedRecord
+	first                   []byte // what the entry has of the registration
 
 	// Of a packed registration.
 	seen, since    Version
@@ -203,6 +204,9 @@ func (d *dictionary) parse(p *parsedVM, body []byte) error {
 		d.parseRegistration(&s, p, head)
 	case raw:
 		p.registration.value = s.text()
+	}
+	if len(body) > 0 {
+		p.first = body[1 : len(body)-len(s.b)]
 	}
 	if p.placement.form != absent {
 		p.placement.version = d.parseVersion(&s, p.registration.version)
@@ -260,8 +264,31 @@ func (d *dictionary) parseVersion(s *strict, base Version) Version {
 	return Version{Clock: clock, Node: d.parseNode(s)}
 }
 
+// repack is pack for the entry of body with another placement. It need not look
+// at the registration.
+func (d *dictionary) repack(body []byte, placement *Record) ([]byte, error) {
+	var p parsedVM
+	if err := d.parse(&p, body); err != nil {
+		return nil, err
+	}
+	b := append(append(d.scratch[:0], body[0]&^(3<<2)), p.first...)
+	b = d.appendVersion(b, placement.Version, p.registration.version)
+	b, form := d.appendPlacement(b, placement)
+	b[0] |= byte(form) << 2
+	d.scratch = b
+	return b, nil
+}
+
+// values is memory for the values of a VM's records; empty, it is made anew.
+type values struct{ registration, placement []byte }
+
 // unpack returns the records of an entry; an entry of no bytes is none of them.
 func (d *dictionary) unpack(id BIOSID, body []byte) (vmEntry, error) {
+	return d.unpackIn(&values{newEncoder(), newEncoder()}, id, body)
+}
+
+// unpackIn is unpack into memory that was used before.
+func (d *dictionary) unpackIn(mem *values, id BIOSID, body []byte) (vmEntry, error) {
 	e := vmEntry{registration: Record{Key: Key{KindVM, id}}, placement: Record{Key: Key{KindPlacement, id}}}
 	if len(body) == 0 {
 		return e, nil
@@ -275,22 +302,23 @@ func (d *dictionary) unpack(id BIOSID, body []byte) (vmEntry, error) {
 	case packed:
 		row := vmRow{
 			Seen: p.seen, Since: p.since, Tenant: d.tenants[p.tenant], ID: p.id,
-			Name: string(p.name), UserData: string(p.userData),
+			Name: borrowed(p.name), UserData: borrowed(p.userData),
 		}
 		if p.created != 0 {
 			row.Created = milliTime(p.created)
 		}
-		e.registration.Value = row.encode()
+		e.registration.Value = row.append(emptyValue(mem.registration))
 	case raw:
-		e.registration.Value = bytes.Clone(p.registration.value)
+		e.registration.Value = append(mem.registration[:0], p.registration.value...)
 	}
 	switch p.placement.form {
 	case packed:
 		row := placementRow{Path: d.pathOf(p.path), OS: p.os, Kind: p.kind, Version: d.texts[p.text]}
-		e.placement.Value = row.encode()
+		e.placement.Value = row.append(emptyValue(mem.placement))
 	case raw:
-		e.placement.Value = bytes.Clone(p.placement.value)
+		e.placement.Value = append(mem.placement[:0], p.placement.value...)
 	}
+	*mem = values{e.registration.Value, e.placement.Value}
 	return e, nil
 }
 

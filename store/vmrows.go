@@ -3,15 +3,25 @@ package store
 // entryOf returns the records of a VM; those that it does not have are zero but
 // for the key. It needs the table's read lock, or the writer's.
 func (t *Table) entryOf(id BIOSID) vmEntry {
-	var body []byte
-	if slot, _ := t.vms.find(&id); slot != nil {
-		body = t.vms.packed(slot)
-	}
-	e, err := t.symbols.unpack(id, body)
+	return t.entryIn(&values{newEncoder(), newEncoder()}, id)
+}
+
+// entryIn is entryOf into memory that was used before.
+func (t *Table) entryIn(mem *values, id BIOSID) vmEntry {
+	e, err := t.symbols.unpackIn(mem, id, t.packedOf(&id))
 	if err != nil {
 		panic(err) // arenas hold what pack made and what loadBlock has checked
 	}
 	return e
+}
+
+// packedOf returns the entry of a VM, or nil. It points into the arena.
+func (t *Table) packedOf(id *BIOSID) []byte {
+	slot, _ := t.vms.find(id)
+	if slot == nil {
+		return nil
+	}
+	return t.vms.packed(slot)
 }
 
 // packedVM is a VM that is about to be written.
@@ -25,6 +35,7 @@ type packedVM struct {
 type packing struct {
 	vms    []packedVM
 	bodies []byte
+	mem    values
 }
 
 // packVMs packs the staged VMs.
@@ -32,34 +43,46 @@ func (t *Table) packVMs(s *stage) error {
 	p := &t.packing
 	p.vms, p.bodies = p.vms[:0], p.bodies[:0]
 	for i := range s.rows {
-		r := &s.rows[i]
-		var e vmEntry
-		switch r.Key.Kind {
-		case KindVM:
-			if at := s.beside(i+1, Key{KindPlacement, r.Key.ID}); at >= 0 {
-				e.placement = s.rows[at]
-			} else {
-				e = t.entryOf(r.Key.ID)
-			}
-			e.registration = *r
-		case KindPlacement:
-			if s.beside(i-1, Key{KindVM, r.Key.ID}) >= 0 {
-				continue // done
-			}
-			e = t.entryOf(r.Key.ID)
-			e.placement = *r
-		default:
+		body, err := t.pack(s, i)
+		if err != nil {
+			return err
+		}
+		if body == nil {
 			continue
 		}
-		body := t.symbols.pack(&e)
 		facts, err := t.symbols.facts(body)
 		if err != nil {
 			return err
 		}
 		p.bodies = append(p.bodies, body...)
-		p.vms = append(p.vms, packedVM{r.Key.ID, len(p.bodies), facts})
+		p.vms = append(p.vms, packedVM{s.rows[i].Key.ID, len(p.bodies), facts})
 	}
 	return nil
+}
+
+// pack returns the entry of the VM of which row i is a record; nil if it is none
+// of a VM, or if another row brings the VM, too.
+func (t *Table) pack(s *stage, i int) ([]byte, error) {
+	r := &s.rows[i]
+	switch r.Key.Kind {
+	case KindVM:
+		e := vmEntry{registration: *r}
+		if at := s.beside(i+1, Key{KindPlacement, r.Key.ID}); at >= 0 {
+			e.placement = s.rows[at]
+		} else {
+			e.placement = t.entryIn(&t.packing.mem, r.Key.ID).placement
+		}
+		return t.symbols.pack(&e), nil
+	case KindPlacement:
+		if s.beside(i-1, Key{KindVM, r.Key.ID}) >= 0 {
+			return nil, nil
+		}
+		if body := t.packedOf((*BIOSID)(&r.Key.ID)); body != nil {
+			return t.symbols.repack(body, r)
+		}
+		return t.symbols.pack(&vmEntry{placement: *r}), nil
+	}
+	return nil, nil
 }
 
 // writeVMs writes what packVMs has packed, and then what questions see of it.
