@@ -78,7 +78,7 @@ func TestEntriesKeepEveryByte(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lossless(t, d, id, anyEntry(d, id).Draw(t, "entry"))
 	})
-	if len(d.paths) < 10 || len(d.texts) < 4 || len(d.nodes) < 10 {
+	if len(d.paths) < 3 || len(d.texts) < 2 || len(d.nodes) < 3 {
 		t.Errorf("%d paths, %d texts, %d nodes: hardly anything was packed", len(d.paths), len(d.texts), len(d.nodes))
 	}
 }
@@ -154,6 +154,44 @@ func TestFactsOfAnEntryAreThoseOfItsRows(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An entry that refers to what the dictionary does not have is refused, as is one
+// of a time or a word that nobody writes.
+func TestEntriesOutsideTheirDictionaryAreRefused(t *testing.T) {
+	d := sampleDictionary()
+	body := func(node, tenant, path, word uint64, created int64) []byte {
+		b := append([]byte{byte(packed) | byte(packed)<<2}, make([]byte, 8)...)
+		b = binary.AppendUvarint(b, node)
+		b = append(b, 0) // Since
+		b = binary.AppendUvarint(b, tenant)
+		b = append(b, 0) // name
+		b = binary.AppendVarint(b, created)
+		b = append(b, 0, 1) // version of the placement
+		return binary.AppendUvarint(binary.AppendUvarint(b, path), word)
+	}
+	tests := []struct {
+		name string
+		body []byte
+		ok   bool
+	}{
+		{"the last of everything", body(3, 3, 3, 3<<4|2<<2|2, maxMillis), true},
+		{"node", body(4, 3, 3, 0, 0), false},
+		{"tenant", body(3, 4, 3, 0, 0), false},
+		{"path", body(3, 3, 4, 0, 0), false},
+		{"version", body(3, 3, 3, 4<<4, 0), false},
+		{"guest OS", body(3, 3, 3, 3<<2, 0), false},
+		{"agent kind", body(3, 3, 3, 3, 0), false},
+		{"late", body(3, 3, 3, 0, maxMillis+1), false},
+		{"early", body(3, 3, 3, 0, minMillis-1), false},
+		{"a byte more", append(body(3, 3, 3, 0, 0), 0), false},
+	}
+	for _, tt := range tests {
+		_, err := d.unpack(BIOSID{1}, tt.body)
+		if _, facts := d.facts(tt.body); (err == nil) != tt.ok || (facts == nil) != tt.ok {
+			t.Errorf("%s: %v and %v", tt.name, err, facts)
+		}
+	}
 }
 
 // A VM with a name of 12 bytes, registered and placed by one Update, takes at

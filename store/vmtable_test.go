@@ -101,6 +101,9 @@ func TestVMTableAgreesWithAMap(t *testing.T) {
 	arena := 0
 	for i := range table.shards {
 		arena += len(table.shards[i].arena)
+		if n := int64(cap(table.shards[i].arena)); n > table.largest.Load() {
+			t.Errorf("an arena of %d bytes is larger than the largest", n)
+		}
 	}
 	if most := bytes*9/8 + vmShards*1024; arena > most {
 		t.Errorf("arenas have %d bytes for %d of records: garbage is not collected", arena, bytes)
