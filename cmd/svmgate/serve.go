@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/buildinfo"
@@ -50,6 +51,7 @@ func serve(out, logTo io.Writer, settings *config.Effective, load func() (*confi
 	for _, w := range settings.Warnings {
 		log.Warn(w)
 	}
+	tuneMemory(log, memlimit.FromCgroup)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 

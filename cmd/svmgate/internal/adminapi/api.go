@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,9 @@ const (
 	DefaultMaxBody = 1 << 20
 	// DefaultMaxImport bounds the body of an import, in bytes.
 	DefaultMaxImport = 1 << 30
+	// DefaultMaxRestore bounds the body of a restore, in bytes. Ten million VMs
+	// take a fifth of it.
+	DefaultMaxRestore = 16 << 30
 	// DefaultTokenOverlap is how long an agent token remains valid after the next
 	// one was made.
 	DefaultTokenOverlap = 24 * time.Hour
@@ -52,6 +56,9 @@ type Config struct {
 	MaxBody int
 	// MaxImport bounds the body of an import, in bytes; 0 means [DefaultMaxImport].
 	MaxImport int64
+	// MaxRestore bounds the body of a restore, in bytes; 0 means
+	// [DefaultMaxRestore]. Until it has arrived it is kept in a temporary file.
+	MaxRestore int64
 
 	// TokenOverlap is how long an agent token remains valid after the next one was
 	// made, so that a tenant's agents can be moved to the new one; 0 means
@@ -74,16 +81,19 @@ func (e *ConfigError) Error() string { return "adminapi: " + e.Field + " " + e.R
 // API answers requests of the management plane. Its methods may be called from
 // many goroutines.
 type API struct {
-	table     *store.Table
-	selector  *discovery.Selector
-	accounts  *auth.Accounts
-	agents    fasthttp.RequestHandler
-	ready     func() bool
-	maxBody   int
-	maxImport int64
-	overlap   time.Duration
-	log       *slog.Logger
-	document  []byte // /openapi.json
+	table      *store.Table
+	selector   *discovery.Selector
+	accounts   *auth.Accounts
+	agents     fasthttp.RequestHandler
+	ready      func() bool
+	maxBody    int
+	maxImport  int64
+	maxRestore int64
+	overlap    time.Duration
+	log        *slog.Logger
+	document   []byte // /openapi.json
+
+	copyTo func(context.Context, io.Writer) error // writes a backup; a test makes it fail
 }
 
 // New returns an API for cfg. It starts no goroutine and opens nothing, so
@@ -102,8 +112,8 @@ func New(cfg Config) (*API, error) {
 			return nil, &ConfigError{Field: required.field, Reason: "must not be nil"}
 		}
 	}
-	if cfg.MaxBody < 0 || cfg.MaxImport < 0 {
-		return nil, &ConfigError{Field: "MaxBody and MaxImport", Reason: "must not be negative"}
+	if cfg.MaxBody < 0 || cfg.MaxImport < 0 || cfg.MaxRestore < 0 {
+		return nil, &ConfigError{Field: "MaxBody, MaxImport and MaxRestore", Reason: "must not be negative"}
 	}
 	document, err := documentJSON()
 	if err != nil {
@@ -111,17 +121,13 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		table: cfg.Table, selector: cfg.Selector, accounts: cfg.Accounts, agents: cfg.Agents,
-		ready: cfg.Ready, maxBody: cfg.MaxBody, maxImport: cfg.MaxImport, log: cfg.Log,
-		overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap), document: document,
+		ready: cfg.Ready, log: cfg.Log, document: document,
+		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), maxImport: cmp.Or(cfg.MaxImport, DefaultMaxImport),
+		maxRestore: cmp.Or(cfg.MaxRestore, DefaultMaxRestore), overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap),
+		copyTo: cfg.Table.Backup,
 	}
 	if a.ready == nil {
 		a.ready = func() bool { return true }
-	}
-	if a.maxBody == 0 {
-		a.maxBody = DefaultMaxBody
-	}
-	if a.maxImport == 0 {
-		a.maxImport = DefaultMaxImport
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -129,10 +135,12 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// MayStream reports whether the body of ctx is read as a stream: only that of an
-// import is. One in chunks is refused with a status that says what to send.
+// MayStream reports whether the body of ctx is read as a stream: that of an
+// import is, and that of a restore. One in chunks is refused with a status that
+// says what to send.
 func (a *API) MayStream(ctx *fasthttp.RequestCtx) bool {
-	return ctx.IsPost() && string(ctx.URI().PathOriginal()) == importPath
+	path := string(ctx.URI().PathOriginal())
+	return ctx.IsPost() && (path == importPath || path == restorePath)
 }
 
 // Handler answers one request.

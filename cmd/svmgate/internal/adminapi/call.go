@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/valyala/fasthttp"
 
@@ -53,7 +54,7 @@ func (c *call) fail(err error) {
 	case errors.Is(err, store.ErrExists):
 		f = &failure{409, "exists", err.Error()}
 	case errors.Is(err, store.ErrReadOnly):
-		f = &failure{507, "read_only", "nothing was changed: " + err.Error() + " (is the disk full?)"}
+		f = &failure{507, "read_only", c.readOnly(err)}
 	case errors.Is(err, store.ErrFull):
 		f = &failure{507, "table_full", "nothing was changed: " + err.Error()}
 	case errors.Is(err, store.ErrClosed):
@@ -64,6 +65,17 @@ func (c *call) fail(err error) {
 		f = &failure{500, "internal", "the gateway failed; its log has the reason"}
 	}
 	problem.Write(c.ctx, f.status, f.code, f.detail)
+}
+
+// readOnly says what a change was refused for, and what to do about it.
+func (c *call) readOnly(err error) string {
+	switch {
+	case c.api.table.Fault() != nil:
+		return "the change is not acknowledged, nor will another be: restart the gateway: " + err.Error()
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "nothing was changed: the disk is full; free space and try again: " + err.Error()
+	}
+	return "nothing was changed: " + err.Error()
 }
 
 // answer writes v as the JSON body.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/inventory"
 )
@@ -48,11 +50,11 @@ func TestACutImportChangesNothing(t *testing.T) {
 			text := cutInventory(format, size)
 			for _, query := range []string{"", "?atomic=true"} {
 				what := fmt.Sprintf("%s, %d bytes%s", format, len(text), query)
-				if got := sendRaw(t, addr, format, query, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(text)+1, text)); got.status != 400 ||
+				if got := sendRaw(t, addr, importPath+query, format, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(text)+1, text)); got.status != 400 ||
 					got.code() != "invalid_body" && got.code() != "malformed_body" || !strings.Contains(got.body, "ended early") {
 					t.Errorf("%s, one byte short: %d %s, want 400 that says so", what, got.status, got.body)
 				}
-				if got := sendRaw(t, addr, format, query, fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(text), text)); got.status != 411 ||
+				if got := sendRaw(t, addr, importPath+query, format, fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(text), text)); got.status != 411 ||
 					got.code() != "length_required" {
 					t.Errorf("%s, without the last chunk: %d %s, want 411", what, got.status, got.body)
 				}
@@ -62,7 +64,7 @@ func TestACutImportChangesNothing(t *testing.T) {
 			}
 		}
 		text := cutInventory(format, 1<<10)
-		if got := sendRaw(t, addr, format, "?dry-run=true", fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(text), text)); got.status != 200 {
+		if got := sendRaw(t, addr, importPath+"?dry-run=true", format, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(text), text)); got.status != 200 {
 			t.Errorf("%s, whole: %d %s, want 200", format, got.status, got.body)
 		}
 	}
@@ -78,7 +80,12 @@ func newSocketGateway(t *testing.T) (addr string, g *gateway) {
 		api, err = New(*c)
 		check(t, err)
 	})
-	server := fence.Server("admin", fence.Wrap(api.Handler, api.MayStream), slog.New(slog.DiscardHandler))
+	return serveSocket(t, fence.Wrap(api.Handler, api.MayStream)), g
+}
+
+func serveSocket(t *testing.T, h fasthttp.RequestHandler) (addr string) {
+	t.Helper()
+	server := fence.Server("admin", h, slog.New(slog.DiscardHandler))
 	server.StreamRequestBody = true
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
@@ -88,12 +95,12 @@ func newSocketGateway(t *testing.T) (addr string, g *gateway) {
 		check(t, listener.Close())
 		check(t, <-done)
 	})
-	return listener.Addr().String(), g
+	return listener.Addr().String()
 }
 
-// sendRaw posts an inventory whose framing and text are in rest, and then closes
+// sendRaw posts a body whose framing and text are in rest, and then closes
 // its half of the connection.
-func sendRaw(t *testing.T, addr, format, query, rest string) answer {
+func sendRaw(t *testing.T, addr, path, format, rest string) answer {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	check(t, err)
@@ -101,8 +108,8 @@ func sendRaw(t *testing.T, addr, format, query, rest string) answer {
 	check(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 	go func() {
 		// What is refused before it is read can not be written to the end.
-		_, _ = fmt.Fprintf(conn, "POST /v1/import%s HTTP/1.1\r\nHost: gateway\r\nContent-Type: %s\r\nAuthorization: Basic %s\r\n%s",
-			query, format, base64.StdEncoding.EncodeToString([]byte("root:"+password)), rest)
+		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: gateway\r\nContent-Type: %s\r\nAuthorization: Basic %s\r\n%s",
+			path, format, base64.StdEncoding.EncodeToString([]byte("root:"+password)), rest)
 		_ = conn.(*net.TCPConn).CloseWrite()
 	}()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)

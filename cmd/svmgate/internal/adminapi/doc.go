@@ -1,12 +1,12 @@
 // Package adminapi serves the management plane: tenants, SVMs, VMs, accounts,
-// imports and explanations as JSON under /v1, and the document that describes
+// imports, backups and explanations as JSON under /v1, and the document that describes
 // them at /openapi.json.
 //
 // # What a caller may rely on
 //
 //   - Nobody is served without an account, not even the document. The role
-//     decides what an account may do: "admin" everything, "viewer" every GET,
-//     "svm" the reports of its own SVMs, "multitenancy" nothing here.
+//     decides what an account may do: "admin" everything, "viewer" every GET but
+//     a backup, "svm" the reports of its own SVMs, "multitenancy" nothing here.
 //   - An object is answered only after the table holds it, and the table answers
 //     only after its journal does. A refused write changes nothing.
 //   - Bodies are read strictly. An unknown field, a key given twice, a wrong

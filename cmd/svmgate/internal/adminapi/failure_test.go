@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/svmgate/svmgate/store"
@@ -22,7 +23,7 @@ func (*fullJournal) Close() error                          { return nil }
 func TestFullDisk(t *testing.T) {
 	journal := &fullJournal{}
 	w := newWorldOn(t, store.Config{Journal: journal})
-	journal.fail = fmt.Errorf("no space left on device: %w", store.ErrReadOnly)
+	journal.fail = fmt.Errorf("%w: %w", store.ErrReadOnly, syscall.ENOSPC)
 	tenant, svm, vm := "/v1/tenants/"+w.tenant.String(), "/v1/svms/"+ownSVM.String(), "/v1/vms/"+w.vm.String()
 	for _, q := range [][3]string{
 		{"POST", "/v1/tenants", `{"name":"b"}`},
@@ -47,6 +48,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	for _, path := range []string{tenant, svm, vm, "/v1/users/watcher", "/v1/explain" + vm[len("/v1/vms"):]} {
 		w.must(200, "GET", path, "")
+	}
+	if a := w.do("DELETE", vm, ""); a.code() != "read_only" || !strings.Contains(a.body, "free space and try again") {
+		t.Errorf("%s, want what to do", a.body)
 	}
 	journal.fail = nil
 	w.must(200, "PATCH", tenant, `{"description":"b"}`)

@@ -29,17 +29,10 @@ func (a *API) importInventory(c *call) error {
 	if err != nil {
 		return refuse(415, "unsupported_media_type", err.Error())
 	}
-	size := c.ctx.Request.Header.ContentLength()
-	switch {
-	case size < 0:
-		return refuse(411, "length_required", "send the inventory with a Content-Length: "+
-			"of a body in chunks it can not be told whether it arrived whole")
-	case int64(size) > a.maxImport:
-		return importTooLarge(a.maxImport)
-	}
-	body := &wholeBody{from: c.ctx.RequestBodyStream(), left: size}
-	if body.from == nil {
-		body.from = bytes.NewReader(c.ctx.Request.Body())
+	arriving := arrival{"inventory", a.maxImport, "import it in parts"}
+	body, err := c.announced(arriving)
+	if err != nil {
+		return err
 	}
 	result, err := inventory.Load(a.table, body, format, opt)
 	var broken *inventory.Error
@@ -47,9 +40,9 @@ func (a *API) importInventory(c *call) error {
 	case err == nil:
 		return c.answer(200, result)
 	case errors.Is(err, inventory.ErrTooLarge):
-		return importTooLarge(a.maxImport)
+		return arriving.tooLarge()
 	case body.err != nil:
-		return refuse(400, "invalid_body", "the body ended early; nothing was changed: "+body.err.Error())
+		return endedEarly(body.err)
 	case errors.As(err, &broken):
 		return refuse(400, "invalid_inventory", "nothing was changed: "+broken.Error())
 	case errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrFull):
@@ -59,8 +52,36 @@ func (a *API) importInventory(c *call) error {
 	return err
 }
 
-func importTooLarge(limit int64) error {
-	return refuse(413, "body_too_large", fmt.Sprintf("the inventory is larger than %d bytes; nothing was changed; import it in parts", limit))
+// An arrival is a body that is applied only if all of it arrives.
+type arrival struct {
+	thing  string // what it is called
+	most   int64  // bytes it may have
+	remedy string // if it has more
+}
+
+func (a arrival) tooLarge() error {
+	return refuse(413, "body_too_large", fmt.Sprintf("the %s is larger than %d bytes; nothing was changed; %s", a.thing, a.most, a.remedy))
+}
+
+// announced returns the body, if it comes with its length.
+func (c *call) announced(a arrival) (*wholeBody, error) {
+	size := c.ctx.Request.Header.ContentLength()
+	switch {
+	case size < 0:
+		return nil, refuse(411, "length_required", "send the "+a.thing+" with a Content-Length: "+
+			"of a body in chunks it can not be told whether it arrived whole")
+	case int64(size) > a.most:
+		return nil, a.tooLarge()
+	}
+	body := &wholeBody{from: c.ctx.RequestBodyStream(), left: size}
+	if body.from == nil {
+		body.from = bytes.NewReader(c.ctx.Request.Body())
+	}
+	return body, nil
+}
+
+func endedEarly(err error) error {
+	return refuse(400, "invalid_body", "the body ended early; nothing was changed: "+err.Error())
 }
 
 // A wholeBody ends with [io.EOF] only after all that Content-Length announced:

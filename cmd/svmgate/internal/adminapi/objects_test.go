@@ -58,6 +58,8 @@ func TestEveryOperation(t *testing.T) {
 		w.must(q.status, q.method, q.path, q.body)
 	}
 	w.must(200, "POST", "/v1/agents/svm", `{"biosId":"`+w.vm.String()+`"}`+"\n", "Content-Type", "application/x-ndjson")
+	backup := w.must(200, "GET", "/v1/backup", "").body
+	w.must(200, "POST", "/v1/restore?as-new=true", backup, "Content-Type", backupType)
 	for path, item := range w.doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			if !w.seen[op.OperationID] {

@@ -21,7 +21,10 @@ type route struct {
 	handle  func(*API, *call) error
 }
 
-const importPath = "/v1/import"
+const (
+	importPath  = "/v1/import"
+	restorePath = "/v1/restore"
+)
 
 // agentQuery are the query parameters of a question for one agent.
 var agentQuery = []string{"version", "os", "kind", "current", "failed", "limit", "tag", "protection",
@@ -60,6 +63,8 @@ var routes = []route{
 	{method: "DELETE", pattern: "/v1/users/{name}", handle: (*API).deleteUser},
 
 	{method: "POST", pattern: importPath, query: []string{"atomic", "with-status", "dry-run"}, handle: (*API).importInventory},
+	{method: "GET", pattern: "/v1/backup", access: writes, handle: (*API).backup},
+	{method: "POST", pattern: restorePath, query: []string{"as-new"}, handle: (*API).restore},
 	{method: "GET", pattern: "/v1/explain/{biosId}", access: reads, query: agentQuery, handle: (*API).explain},
 
 	{method: "GET", pattern: "/v1/agents/{biosId}/svm", access: reads, foreign: true, handle: (*API).askAgents},

@@ -20,9 +20,12 @@ func usage(format string, args ...any) error {
 	return UsageError{fmt.Errorf(format, args...)}
 }
 
-// Commands returns the client commands. They share no state.
+// Commands returns the commands. They share no state.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{importCommand(), tenantCommand(), svmCommand(), explainCommand(), userCommand()}
+	return []*cobra.Command{
+		importCommand(), tenantCommand(), svmCommand(), explainCommand(), userCommand(),
+		backupCommand(), restoreCommand(), storeCommand(),
+	}
 }
 
 // remote is a command that talks to a gateway, or a group of such commands.

@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// requestTimeout bounds every request but an import.
+	// requestTimeout bounds every request but those that carry files.
 	requestTimeout = 30 * time.Second
-	// importTimeout bounds an import, whose body may have 1 GiB.
-	importTimeout = time.Hour
+	// transferTimeout bounds what carries an inventory or a backup, of gigabytes.
+	transferTimeout = time.Hour
 	// maxAnswer bounds an answer, in bytes. A page of 1,000 tenants with long
 	// descriptions has 64 MiB.
 	maxAnswer = 128 << 20
@@ -42,8 +42,8 @@ type connection struct {
 
 // open checks the flags and finds out who asks. It connects to nothing.
 func (c *connection) open(cmd *cobra.Command) error {
-	if c.output != "table" && c.output != "json" {
-		return usage("--output %q: want table or json", c.output)
+	if err := checkOutput(c.output); err != nil {
+		return err
 	}
 	base, err := url.Parse(c.server)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil || base.RawQuery != "" {
@@ -68,6 +68,13 @@ func (c *connection) open(cmd *cobra.Command) error {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c.identify(cmd)
+}
+
+func checkOutput(output string) error {
+	if output != "table" && output != "json" {
+		return usage("--output %q: want table or json", output)
+	}
+	return nil
 }
 
 // identify finds name and password: --user, else the environment, else the
@@ -155,11 +162,19 @@ type request struct {
 // do sends a request and returns the body of its answer. Anything but success is
 // a [*refusal].
 func (c *connection) do(ctx context.Context, r request) ([]byte, error) {
+	resp, err := c.ask(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return readAnswer(resp)
+}
+
+// ask is do for an answer that is read as it comes. The caller closes its body.
+func (c *connection) ask(ctx context.Context, r request) (*http.Response, error) {
 	if r.timeout == 0 {
 		r.timeout = requestTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
 	target, err := url.Parse(strings.TrimSuffix(c.base.String(), "/") + r.path)
 	if err != nil {
 		return nil, err
@@ -177,19 +192,19 @@ func (c *connection) do(ctx context.Context, r request) ([]byte, error) {
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}
-	resp, err := c.client.Do(req)
+	client := *c.client
+	client.Timeout = r.timeout // reading the answer included
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w (is the gateway at %s running?)", err, c.server)
 	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s %s: %w", r.method, target.Redacted(), err)
-	case len(body) > maxAnswer:
-		return nil, fmt.Errorf("%s %s: the answer has more than %d bytes", r.method, target.Redacted(), maxAnswer)
-	case resp.StatusCode/100 == 2:
-		return body, nil
+	body, err := readAnswer(resp)
+	if err != nil {
+		return nil, err
 	}
 	refused := &refusal{}
 	if json.Unmarshal(body, refused) != nil || refused.Detail == "" {
@@ -197,6 +212,19 @@ func (c *connection) do(ctx context.Context, r request) ([]byte, error) {
 	}
 	refused.Status = resp.StatusCode
 	return nil, refused
+}
+
+// readAnswer reads a body that is held in memory.
+func readAnswer(resp *http.Response) ([]byte, error) {
+	req := resp.Request
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s %s: %w", req.Method, req.URL.Redacted(), err)
+	case len(body) > maxAnswer:
+		return nil, fmt.Errorf("%s %s: the answer has more than %d bytes", req.Method, req.URL.Redacted(), maxAnswer)
+	}
+	return body, nil
 }
 
 // send sends v as JSON; nil is no body.

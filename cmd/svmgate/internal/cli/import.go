@@ -107,10 +107,7 @@ func (c *connection) sendInventory(cmd *cobra.Command, f importFlags, body *sour
 			query.Set(name, "true")
 		}
 	}
-	answer, err := c.do(cmd.Context(), request{
-		method: "POST", path: "/v1/import", query: query,
-		contentType: format.MediaType(), body: body, size: body.size, timeout: importTimeout,
-	})
+	answer, err := c.upload(cmd, body, request{method: "POST", path: "/v1/import", query: query, contentType: format.MediaType()})
 	if err != nil {
 		return err
 	}

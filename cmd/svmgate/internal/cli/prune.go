@@ -87,9 +87,18 @@ func agreeToPrune(cmd *cobra.Command, f importFlags, surplus []surplusObject) er
 	if f.dryRun || f.sure {
 		return nil
 	}
-	answer, err := askLine(cmd, "Remove them? [y/N] ")
+	err := agree(cmd, "Remove them?")
 	if errors.Is(err, errNoTerminal) {
 		return usage("--prune: nobody can be asked here; give --yes to remove what is listed above")
+	}
+	return err
+}
+
+// agree asks whether to go on. Everything but yes is [errAborted].
+func agree(cmd *cobra.Command, question string) error {
+	answer, err := askLine(cmd, question+" [y/N] ")
+	if errors.Is(err, errNoTerminal) {
+		return err
 	}
 	if err != nil || !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
 		return errAborted

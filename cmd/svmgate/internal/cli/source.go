@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/spf13/cobra"
 )
 
-// A source is an inventory whose size is known before it is sent: the gateway
-// applies one only if as much arrives as was announced.
+// A source is an inventory or a backup whose size is known before it is sent: the
+// gateway applies one only if as much arrives as was announced.
 type source struct {
 	*os.File
 	size      int64 // bytes
@@ -37,7 +39,7 @@ func openSource(stdin io.Reader, name string) (*source, error) {
 }
 
 func keep(r io.Reader, name string) (*source, error) {
-	file, err := os.CreateTemp("", "svmgate-import-*")
+	file, err := os.CreateTemp("", "svmgate-*")
 	if err != nil {
 		return nil, fmt.Errorf("keep %s in a temporary file: %w", name, err)
 	}
@@ -53,6 +55,15 @@ func keep(r io.Reader, name string) (*source, error) {
 		return nil, fmt.Errorf("keep %s in the temporary file %s: %w", name, file.Name(), err)
 	}
 	return s, nil
+}
+
+// upload sends from as the body of r, and shows how far that is: first what was
+// sent, then that the gateway works on it.
+func (c *connection) upload(cmd *cobra.Command, from *source, r request) ([]byte, error) {
+	p := showProgress(cmd, "sending")
+	defer p.end()
+	r.body, r.size, r.timeout = &watched{Reader: from, p: p, size: from.size, then: "applying"}, from.size, transferTimeout
+	return c.do(cmd.Context(), r)
 }
 
 // Close also removes a temporary file; it may be called twice.

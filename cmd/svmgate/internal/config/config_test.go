@@ -287,3 +287,32 @@ func write(t *testing.T, text string) string {
 	}
 	return path
 }
+
+// A command that needs one setting does not fail for another.
+func TestFind(t *testing.T) {
+	good := file(t, "data: /from/file\nsvm-ttl: nonsense\ncolour: red\n").File
+	tests := []struct {
+		name string
+		in   Input
+		want string
+		from Source
+	}{
+		{"the default", Input{}, "./svmgate-data", FromDefault},
+		{"a file", Input{File: good}, "/from/file", FromFile},
+		{"a file that a variable names", Input{Env: []string{"SVMGATE_CONFIG=" + good}}, "/from/file", FromFile},
+		{"a variable", Input{File: good, Env: []string{"SVMGATE_DATA=/from/env"}}, "/from/env", FromEnv},
+		{"a flag", Input{Flags: map[string]string{"data": "/from/flag"}, Env: []string{"SVMGATE_DATA=/from/env"}}, "/from/flag", FromFlag},
+	}
+	for _, tt := range tests {
+		if v, err := Find("data", tt.in); err != nil || v.Text != tt.want || v.Source != tt.from {
+			t.Errorf("%s: %q from %s, %v; want %q from %s", tt.name, v.Text, v.Source, err, tt.want, tt.from)
+		}
+	}
+	for _, in := range []Input{
+		{Flags: map[string]string{"data": ""}}, {File: "nowhere"}, file(t, "data:\n"), file(t, "data: ["), file(t, "data: a\ndata: b\n"),
+	} {
+		if v, err := Find("data", in); err == nil {
+			t.Errorf("%+v: %q, want an error", in, v.Text)
+		}
+	}
+}

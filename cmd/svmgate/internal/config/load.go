@@ -72,19 +72,8 @@ func Load(in Input) (*Effective, error) {
 	}
 	e := &Effective{Warnings: warnings}
 	for i := range Table {
-		s := &Table[i]
-		v := Value{Setting: s, Text: s.Default, Source: FromDefault}
-		if text, ok := in.Flags[s.Name]; ok {
-			v.Text, v.Source, v.Where = text, FromFlag, "--"+s.Name
-		} else if g, ok := env[s.Name]; ok {
-			v.Text, v.Source, v.Where = g.text, FromEnv, g.where
-		} else if g, ok := file[s.Name]; ok {
-			v.Text, v.Source, v.Where = g.text, FromFile, g.where
-		}
-		if !s.Secret {
-			v.Text = strings.TrimSpace(v.Text)
-		}
-		if err := s.parse(&e.Config, v.Text); err != nil {
+		v := choose(&Table[i], in.Flags, env, file)
+		if err := v.Setting.parse(&e.Config, v.Text); err != nil {
 			fail(refusal(v, err))
 		}
 		e.Values = append(e.Values, v)
@@ -102,6 +91,47 @@ func Load(in Input) (*Effective, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// Find returns the value of one setting as [Load] does, and judges no other: a
+// command that needs one shall not fail for the rest.
+func Find(name string, in Input) (Value, error) {
+	var wrong error
+	fail := func(e *Error) {
+		if e.Key == name {
+			wrong = e
+		}
+	}
+	env, _ := readEnv(in.Env, fail)
+	if in.File == "" {
+		in.File = env["config"].text
+	}
+	file, err := readFile(in.File, fail)
+	if err = errors.Join(err, wrong); err != nil {
+		return Value{}, err
+	}
+	s, _ := Lookup(name)
+	v := choose(s, in.Flags, env, file)
+	if err := s.parse(new(Config), v.Text); err != nil {
+		return Value{}, refusal(v, err)
+	}
+	return v, nil
+}
+
+// choose returns the value of s from the strongest source that has one.
+func choose(s *Setting, flags map[string]string, env, file map[string]given) Value {
+	v := Value{Setting: s, Text: s.Default, Source: FromDefault}
+	if text, ok := flags[s.Name]; ok {
+		v.Text, v.Source, v.Where = text, FromFlag, "--"+s.Name
+	} else if g, ok := env[s.Name]; ok {
+		v.Text, v.Source, v.Where = g.text, FromEnv, g.where
+	} else if g, ok := file[s.Name]; ok {
+		v.Text, v.Source, v.Where = g.text, FromFile, g.where
+	}
+	if !s.Secret {
+		v.Text = strings.TrimSpace(v.Text)
+	}
+	return v
 }
 
 // given is a value with its place.

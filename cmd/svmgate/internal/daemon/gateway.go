@@ -178,22 +178,23 @@ func (g *Gateway) open(run context.Context) error {
 
 func (g *Gateway) openTable() error {
 	c := &g.settings.Config
-	var journal store.Journal
-	if !c.InMemory() {
-		file, err := store.OpenDir(c.DataDir)
-		if err != nil {
-			return fmt.Errorf("data %s: %w", c.DataDir, err)
-		}
-		journal = ops.NewJournal(file, g.registry)
+	cfg := store.Config{Node: c.NodeName, SVMTTL: c.SVMTTL, Logger: g.opt.Log}
+	if c.InMemory() {
+		table, err := store.Open(cfg)
+		g.table = table
+		return err
 	}
-	table, err := store.Open(store.Config{Node: c.NodeName, Journal: journal, SVMTTL: c.SVMTTL, Logger: g.opt.Log})
+	dir, err := store.OpenDir(c.DataDir)
 	if err != nil {
-		if journal != nil {
-			err = errors.Join(err, journal.Close())
-		}
 		return fmt.Errorf("data %s: %w", c.DataDir, err)
 	}
-	g.table = table
+	appends := ops.NewAppends(g.registry, g.opt.Log)
+	cfg.Journal, cfg.OnAppend = dir, appends.Observe
+	if g.table, err = store.Open(cfg); err != nil {
+		return fmt.Errorf("data %s: %w", c.DataDir, errors.Join(err, dir.Close()))
+	}
+	g.registry.MustRegister(ops.NewSource(ops.DiskFamilies(g.table.Disk)...))
+	g.ops.Watch(g.table.Fault, appends)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -62,6 +63,13 @@ type applier struct {
 	// if several have the name.
 	tenants map[string]store.TenantID
 	svms    map[string]store.SVMID
+
+	// While a change goes on that makes no tenant other than it was, tenants are
+	// found in view: a million VMs shall not decode a tenant each. Indexes are
+	// those of names in it; they stay a tenant's own, so that a later view is
+	// asked by the same ones. Otherwise view is nil.
+	view    *store.View
+	indexes map[string]int
 }
 
 // collect makes the first pass: it sees that the inventory can be read to its
@@ -103,6 +111,25 @@ func (a *applier) index(t *store.Table) {
 	}
 }
 
+// lookInto lets tenants be found in the table's view.
+func (a *applier) lookInto(t *store.Table) {
+	a.view = t.View()
+	if a.indexes != nil {
+		return
+	}
+	a.indexes = make(map[string]int, a.view.NumTenants())
+	for i := range a.view.NumTenants() {
+		tenant := a.view.Tenant(i)
+		if tenant == nil {
+			continue
+		}
+		if other, doubled := a.indexes[tenant.Name]; doubled && bytes.Compare(a.view.Tenant(other).ID[:], tenant.ID[:]) < 0 {
+			continue
+		}
+		a.indexes[tenant.Name] = i
+	}
+}
+
 // rest makes the second pass: all that is no tenant.
 func (a *applier) rest(all pass, fn func(Item) error) error {
 	return all(false, func(item Item) error {
@@ -120,6 +147,9 @@ func (a *applier) rest(all pass, fn func(Item) error) error {
 func (a *applier) atOnce(t *store.Table, tenants []Item, all pass) error {
 	var n counts
 	err := t.Update(func(tx *store.Tx) error {
+		if len(tenants) == 0 {
+			a.lookInto(t)
+		}
 		for _, item := range tenants {
 			if err := a.item(tx, item, &n); err != nil {
 				return err
@@ -146,10 +176,13 @@ func (a *applier) atOnce(t *store.Table, tenants []Item, all pass) error {
 
 func (a *applier) inChunks(t *store.Table, tenants []Item, all pass) error {
 	var chunk []Item
-	size := 0
+	size, withTenants := 0, true
 	flush := func() error {
 		var n counts
 		err := t.Update(func(tx *store.Tx) error {
+			if !withTenants {
+				a.lookInto(t)
+			}
 			for _, item := range chunk {
 				if err := a.item(tx, item, &n); err != nil {
 					return err
@@ -176,6 +209,10 @@ func (a *applier) inChunks(t *store.Table, tenants []Item, all pass) error {
 			return err
 		}
 	}
+	if err := flush(); err != nil {
+		return err
+	}
+	withTenants = false
 	if err := a.rest(all, add); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/spool"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -243,7 +244,7 @@ func TestLargeLoad(t *testing.T) {
 	for i := range 7 {
 		fmt.Fprintf(&b, `{"tenant":{"name":"t%d"}}`+"\n", i)
 	}
-	if b.Len() <= MaxMemory {
+	if b.Len() <= spool.MaxMemory {
 		t.Fatalf("%d bytes fit in memory", b.Len())
 	}
 	dir := t.TempDir()
@@ -258,7 +259,7 @@ func TestLargeLoad(t *testing.T) {
 	if got := table.Stats(); got.VMs != n {
 		t.Errorf("the table has %d VMs, want %d", got.VMs, n)
 	}
-	if _, err := Load(table, bytes.NewReader(b.Bytes()), NDJSON, Options{TempDir: dir, MaxBytes: MaxMemory + 100}); !errors.Is(err, ErrTooLarge) {
+	if _, err := Load(table, bytes.NewReader(b.Bytes()), NDJSON, Options{TempDir: dir, MaxBytes: spool.MaxMemory + 100}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("Load = %v, want %v", err, ErrTooLarge)
 	}
 	if left, err := filesIn(dir); err != nil || len(left) > 0 {

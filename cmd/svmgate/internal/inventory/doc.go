@@ -48,7 +48,7 @@
 // file [MaxRecords] records. YAML is read as a whole, up to [MaxYAML] bytes. The
 // records for tenants are held in memory, up to [MaxTenantBytes]. [Load] reads
 // its input twice, first to see that it is whole and which tenants it has; it
-// keeps up to [MaxMemory] bytes in memory and more in a temporary file.
+// keeps a small one in memory and others in a temporary file.
 //
 // FuzzReadNDJSON, FuzzReadCSV and FuzzReadYAML watch that no input panics and
 // that what is read, written and read again is equal.
@@ -61,7 +61,6 @@ const (
 	MaxRecord      = 1 << 20    // of one record or line
 	MaxRecords     = 16_000_000 // in one file
 	MaxTenantBytes = 64 << 20   // of all tenant records of a file
-	MaxMemory      = 4 << 20    // of a file, before Load moves it to a temporary one
 	MaxOneChange   = 1_000_000  // records of an atomic or dry run, which is one change of the table
 	MaxRefused     = 10_000     // refusals that a Result lists; the rest it counts
 )

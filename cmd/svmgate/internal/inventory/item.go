@@ -116,8 +116,10 @@ type TenantRef struct {
 // ParseTenantRef reads an id if s is one, and otherwise a name. The empty text
 // is no tenant.
 func ParseTenantRef(s string) TenantRef {
-	if id, err := store.ParseTenantID(s); err == nil && !id.IsZero() {
-		return TenantRef{ID: id}
+	if len(s) >= 32 { // digits of an id
+		if id, err := store.ParseTenantID(s); err == nil && !id.IsZero() {
+			return TenantRef{ID: id}
+		}
 	}
 	return TenantRef{Name: s}
 }

@@ -1,11 +1,11 @@
 package inventory
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/spool"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -23,67 +23,15 @@ func Load(t *store.Table, r io.Reader, f Format, opt Options) (Result, error) {
 	if most == 0 {
 		most = MaxBytes
 	}
-	s, err := spool(r, most, opt.TempDir)
+	kept, err := spool.Read(r, most, opt.TempDir)
+	if errors.Is(err, spool.ErrTooLarge) {
+		return Result{}, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, most)
+	}
 	if err != nil {
 		return Result{}, err
 	}
-	defer s.close()
+	defer kept.Close()
 	return apply(t, opt, func(skim bool, fn func(Item) error) error {
-		text, err := s.open()
-		if err != nil {
-			return err
-		}
-		return read(text, f, skim, fn)
+		return read(kept.Open(), f, skim, fn)
 	})
-}
-
-// A spooled input can be read more than once.
-type spooled struct {
-	head []byte
-	file *os.File // the rest; nil if there is none
-}
-
-// spool reads all of r, keeping MaxMemory bytes in memory and more in a file.
-func spool(r io.Reader, most int64, dir string) (*spooled, error) {
-	head, err := io.ReadAll(io.LimitReader(r, min(most, MaxMemory)+1))
-	if err != nil {
-		return nil, err
-	}
-	s := &spooled{head: head}
-	if int64(len(head)) > most {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, most)
-	}
-	if len(head) <= MaxMemory {
-		return s, nil
-	}
-	if s.file, err = os.CreateTemp(dir, "svmgate-import-*"); err != nil {
-		return nil, fmt.Errorf("keep the inventory in a temporary file: %w", err)
-	}
-	rest := most - int64(len(head))
-	n, err := io.Copy(s.file, io.LimitReader(r, rest+1))
-	if err == nil && n > rest {
-		err = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, most)
-	}
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *spooled) open() (io.Reader, error) {
-	if s.file == nil {
-		return bytes.NewReader(s.head), nil
-	}
-	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	return io.MultiReader(bytes.NewReader(s.head), s.file), nil
-}
-
-func (s *spooled) close() {
-	if s.file != nil {
-		_ = s.file.Close()
-		_ = os.Remove(s.file.Name())
-	}
 }

@@ -72,6 +72,13 @@ func (a *applier) tenant(tx *store.Tx, in *Tenant) (bool, error) {
 // tenantNamed finds a tenant by its name or, if it was renamed, by the id that
 // an inventory once gave it for that name.
 func (a *applier) tenantNamed(tx *store.Tx, name string) (store.TenantID, bool) {
+	if a.view != nil {
+		if i, ok := a.indexes[name]; ok {
+			if t := a.view.Tenant(i); t != nil && t.Name == name {
+				return t.ID, true
+			}
+		}
+	}
 	if id, ok := a.tenants[name]; ok {
 		if t, exists := tx.Tenant(id); exists && t.Name == name {
 			return id, true

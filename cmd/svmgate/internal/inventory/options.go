@@ -21,7 +21,7 @@ type Options struct {
 	// MaxBytes bounds the input of [Load]; 0 means the package's MaxBytes.
 	MaxBytes int64
 
-	// TempDir is where [Load] keeps what exceeds MaxMemory while it reads it. If
+	// TempDir is where [Load] keeps what is too large for memory while it reads it. If
 	// empty it is the system's directory for temporary files.
 	TempDir string
 }

@@ -1,7 +1,8 @@
 // Package ops is the operations plane: health, metrics and debug pages.
 //
 //	/healthz   200 as long as the process answers
-//	/readyz    200 while the gateway can be sent agents, else 503 and the reason
+//	/readyz    200 while the gateway can be sent agents, else 503 and the reason;
+//	           what is refused because the disk is full is said, too
 //	/metrics   Prometheus text; every name begins with svmgate_, go_ or process_
 //	/debug/    pages for people on this host: profiles, the table, one decision
 //

@@ -30,9 +30,9 @@ var quiet = slog.New(slog.DiscardHandler)
 const bios = "4c4c4544-0042-3510-8054-b7c04f463032"
 
 // world returns a table with one SVM and one VM, and a selector over it.
-func world(t *testing.T, journal store.Journal) (*store.Table, *discovery.Selector) {
+func world(t *testing.T, kept store.Config) (*store.Table, *discovery.Selector) {
 	t.Helper()
-	table, err := store.Open(store.Config{Journal: journal})
+	table, err := store.Open(kept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestHealthAndReadiness(t *testing.T) {
 
 func TestDebugPages(t *testing.T) {
 	p := New(prometheus.NewRegistry(), quiet)
-	p.Show(world(t, nil))
+	p.Show(world(t, store.Config{}))
 	for target, says := range map[string]string{
 		"/debug/":                        `href="/debug/decision"`,
 		"/debug/table":                   "<th>VMs<td>1",
@@ -148,7 +148,7 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, selector := world(t, NewJournal(journal, registry))
+	table, selector := world(t, store.Config{Journal: journal, OnAppend: NewAppends(registry, quiet).Observe})
 	p := New(registry, quiet)
 	p.SetReady(nil)
 
@@ -173,7 +173,9 @@ func TestMetrics(t *testing.T) {
 	listening := []Listening{{Plane: "agent", Listener: &tlsconf.Listener{}, Open: func() int { return 7 }, Rejected: func() int { return 2 }}}
 	for _, families := range [][]Family{
 		p.ReadyFamilies(), TableFamilies(table), SelectorFamilies(selector), TLSFamilies(files),
-		requests.Families(), ListenerFamilies(listening),
+		requests.Families(), ListenerFamilies(listening), DiskFamilies(func() store.DiskStats {
+			return store.DiskStats{LogBytes: 1234, SnapshotBytes: 5678, SnapshotTime: time.Now().Add(-time.Hour), Snapshots: 7, SnapshotFailures: 2}
+		}),
 	} {
 		registry.MustRegister(NewSource(families...))
 	}
@@ -194,6 +196,8 @@ func TestMetrics(t *testing.T) {
 		`svmgate_connections{plane="agent"} 7`, `svmgate_connections_rejected_total{plane="agent"} 2`,
 		`svmgate_tls_reloads_total{result="ok"} 1`, "svmgate_tls_files_usable 1", "svmgate_candidate_sets",
 		"svmgate_journal_append_seconds_count 1", "svmgate_journal_records_total", "go_goroutines", "process_open_fds",
+		"svmgate_log_bytes 1234", "svmgate_snapshot_bytes 5678", "svmgate_snapshot_age_seconds 3600.", "svmgate_snapshots_total 7",
+		"svmgate_snapshot_failures_total 2", "svmgate_journal_full 0", "svmgate_journal_broken 0",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("/metrics lacks %s", want)
@@ -201,25 +205,6 @@ func TestMetrics(t *testing.T) {
 	}
 	if t.Failed() {
 		fmt.Println(body)
-	}
-}
-
-// brokenJournal refuses everything.
-type brokenJournal struct{ store.Journal }
-
-func (brokenJournal) Append([]store.Record) error { return store.ErrReadOnly }
-
-func TestJournalCountsFailures(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	j := NewJournal(brokenJournal{}, registry)
-	if err := j.Append(make([]store.Record, 3)); !errors.Is(err, store.ErrReadOnly) {
-		t.Errorf("Append = %v", err)
-	}
-	if got := testutil.ToFloat64(j.failed); got != 1 {
-		t.Errorf("failures = %v, want 1", got)
-	}
-	if got := testutil.ToFloat64(j.records); got != 0 {
-		t.Errorf("records = %v, want 0", got)
 	}
 }
 

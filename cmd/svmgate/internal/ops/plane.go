@@ -23,7 +23,14 @@ var ErrStarting = errors.New("the gateway is starting")
 type Plane struct {
 	handler  http.Handler
 	unready  atomic.Pointer[error] // nil: ready
+	disk     atomic.Pointer[disk]
 	subjects atomic.Pointer[subjects]
+}
+
+// disk tells whether changes can be kept.
+type disk struct {
+	fault   func() error
+	appends *Appends
 }
 
 // subjects are what the debug pages show, once they exist.
@@ -59,8 +66,26 @@ func (p *Plane) SetReady(why error) {
 	p.unready.Store(&why)
 }
 
+// Watch lets readiness follow whether changes can be kept: a gateway of which
+// fault tells why it can keep none any more is not ready, and one whose last
+// change was refused says so.
+func (p *Plane) Watch(fault func() error, appends *Appends) { p.disk.Store(&disk{fault, appends}) }
+
 // Ready reports whether the gateway is ready.
-func (p *Plane) Ready() bool { return p.unready.Load() == nil }
+func (p *Plane) Ready() bool { return p.whyNot() == nil }
+
+// whyNot returns why the gateway is not ready, or nil if it is.
+func (p *Plane) whyNot() error {
+	if why := p.unready.Load(); why != nil {
+		return *why
+	}
+	// It can learn of no change any more; agents are better off elsewhere. It goes
+	// on answering those who ask.
+	if d := p.disk.Load(); d != nil {
+		return d.fault()
+	}
+	return nil
+}
 
 // Show gives the debug pages their subjects.
 func (p *Plane) Show(t *store.Table, s *discovery.Selector) { p.subjects.Store(&subjects{t, s}) }
@@ -80,11 +105,17 @@ func (p *Plane) Server(log *slog.Logger) *http.Server {
 }
 
 func (p *Plane) readyz(w http.ResponseWriter, _ *http.Request) {
-	if why := p.unready.Load(); why != nil {
-		say(w, http.StatusServiceUnavailable, "not ready: "+(*why).Error())
+	if why := p.whyNot(); why != nil {
+		say(w, http.StatusServiceUnavailable, "not ready: "+why.Error())
 		return
 	}
-	say(w, http.StatusOK, "ready")
+	text := "ready"
+	if d := p.disk.Load(); d != nil {
+		if why := d.appends.Refused(); why != nil {
+			text += "; but the last change was refused: " + why.Error()
+		}
+	}
+	say(w, http.StatusOK, text)
 }
 
 func say(w http.ResponseWriter, status int, text string) {

@@ -1,0 +1,124 @@
+package adminapi
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/spool"
+	"github.com/svmgate/svmgate/store"
+)
+
+const (
+	// backupType is what a backup is on the wire.
+	backupType = "application/octet-stream"
+	// stallTimeout is how long a client may take nothing of a backup. All of it
+	// may take longer than any answer should.
+	stallTimeout = 30 * time.Second
+)
+
+// backup streams a copy of the table. Only an administrator gets one: it has the
+// hashes of passwords and tokens. An error within the stream closes the
+// connection before the last chunk, so that nobody takes it for the end.
+func (a *API) backup(c *call) error {
+	name := "svmgate-" + time.Now().UTC().Format("20060102T150405Z") + ".backup"
+	c.ctx.SetContentType(backupType)
+	c.ctx.Response.Header.Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	if c.ctx.IsHead() {
+		c.ctx.Response.Header.SetContentLength(-1) // in chunks, as it would come
+		return nil
+	}
+	from, to := io.Pipe()
+	stream := newBackupStream(from, c.ctx.Conn())
+	go a.writeBackup(to)
+	// What fails at once is still answered as an error.
+	if _, err := stream.Peek(1); err != nil {
+		c.ctx.Response.Header.Del("Content-Disposition")
+		return err
+	}
+	c.ctx.Response.SetBodyStream(stream, -1)
+	return nil
+}
+
+func (a *API) writeBackup(to *io.PipeWriter) {
+	w := bufio.NewWriterSize(to, 64<<10)
+	err := a.copyTo(context.Background(), w) // which ends when the pipe is closed
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil && !errors.Is(err, io.ErrClosedPipe) { // which is a client that has gone
+		a.log.Error("a backup broke off", "reason", err.Error())
+	}
+	_ = to.CloseWithError(err) // never fails
+}
+
+// A backupStream is the body of an answer. Closing it ends the backup.
+type backupStream struct {
+	*bufio.Reader
+	pipe *io.PipeReader
+	conn net.Conn
+}
+
+func newBackupStream(from *io.PipeReader, to net.Conn) *backupStream {
+	return &backupStream{Reader: bufio.NewReaderSize(from, 64<<10), pipe: from, conn: to}
+}
+
+func (s *backupStream) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	// An error means that the connection is gone; writing to it says so.
+	_ = s.conn.SetWriteDeadline(time.Now().Add(stallTimeout))
+	return n, err
+}
+
+// Close implements [io.Closer].
+func (s *backupStream) Close() error { return s.pipe.Close() }
+
+// restore applies a backup as new changes once it has arrived whole and was found
+// sound.
+func (a *API) restore(c *call) error {
+	asNew, err := c.boolParameter("as-new")
+	if err != nil {
+		return err
+	}
+	if !asNew {
+		return badParameter("as-new", string(c.ctx.QueryArgs().Peek("as-new")),
+			"true: a running gateway takes a backup as new changes only; an empty directory is filled by `svmgate restore` without it")
+	}
+	contentType := string(c.ctx.Request.Header.ContentType())
+	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != backupType {
+		return refuse(415, "unsupported_media_type", "the body must be a backup as "+backupType+"; Content-Type says "+strconv.Quote(contentType))
+	}
+	arriving := arrival{"backup", a.maxRestore, "restore it into an empty directory"}
+	body, err := c.announced(arriving)
+	if err != nil {
+		return err
+	}
+	kept, err := spool.Read(body, a.maxRestore, "")
+	switch {
+	case body.err != nil:
+		return endedEarly(body.err)
+	case err != nil:
+		return err
+	}
+	defer kept.Close()
+	if _, err := store.CheckBackup(kept, kept.Size(), nil); err != nil {
+		return refuse(400, "invalid_backup", "nothing was changed: "+err.Error())
+	}
+	s, err := a.table.RestoreAsNew(kept, kept.Size())
+	if errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrFull) {
+		return refuse(507, "restore_stopped", fmt.Sprintf("stopped before the end; restoring the whole again later is harmless: %v", err))
+	}
+	if err != nil {
+		return err
+	}
+	if s.Kinds == nil {
+		s.Kinds = map[store.Kind]int64{}
+	}
+	return c.answer(200, s)
+}
