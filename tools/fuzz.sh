@@ -1,8 +1,9 @@
 #!/bin/sh
-# Fuzzes every fuzz target of the module in turn, SECONDS for all together
-# (default 40), each at most 5 s. Building for fuzzing comes on top.
+# Fuzzes every fuzz target of the module in turn: fuzz.sh each SECONDS, or
+# fuzz.sh all SECONDS for all of them together. Building for fuzzing comes on top.
 set -eu
-total=${1:-40}
+how=${1:-each}
+seconds=${2:-30}
 
 # Read from the sources: asking "go test -list" would link every test there is.
 targets=$(grep -rE '^func Fuzz[A-Za-z0-9_]*\(' --include='*_test.go' . |
@@ -13,10 +14,16 @@ if [ "$count" -eq 0 ]; then
 	exit 1
 fi
 
-each=$((total * 10 / count)) # tenths of a second
-[ "$each" -le 50 ] || each=50
-echo "fuzz: $count targets, $((each / 10)).$((each % 10)) s each"
+case $how in
+each) tenths=$((seconds * 10)) ;;
+all) tenths=$((seconds * 10 / count)) ;;
+*)
+	echo "usage: fuzz.sh each|all SECONDS" >&2
+	exit 2
+	;;
+esac
+echo "fuzz: $count targets, $((tenths / 10)).$((tenths % 10)) s each"
 printf '%s\n' "$targets" | while read -r package name; do
 	echo "fuzz: $name"
-	go test "$package" -vet=off -run '^$' -fuzz "^$name\$" -fuzztime "$((each * 100))ms" -fuzzminimizetime 10x -timeout 2m
+	go test "$package" -vet=off -run '^$' -fuzz "^$name\$" -fuzztime "$((tenths * 100))ms" -fuzzminimizetime 10x -timeout 2m
 done
