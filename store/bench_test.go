@@ -83,7 +83,7 @@ func (b *bigTable) commit(n int) {
 
 // BenchmarkMemoryPerVM reports what a VM takes: in slots, which questions read;
 // in arenas, which hold its records; and in all, with the dictionary and the
-// lists of tenants.
+// lists of tenants. The peak is that of the process while it made the table.
 func BenchmarkMemoryPerVM(b *testing.B) {
 	table := sharedTable()
 	var slots, arena int
@@ -98,6 +98,7 @@ func BenchmarkMemoryPerVM(b *testing.B) {
 	b.ReportMetric(float64(slots)/float64(table.vms), "slot-B/VM")
 	b.ReportMetric(float64(arena)/float64(table.vms), "arena-B/VM")
 	b.ReportMetric(float64(table.bytes)/float64(table.vms), "all-B/VM")
+	b.ReportMetric(float64(usage().Maxrss)/1024, "peak-rss-MiB")
 }
 
 func (sh *vmShard) slotBytes() int {
@@ -232,9 +233,13 @@ func BenchmarkBlocks(b *testing.B) {
 // cpuSeconds is the processor time of this process, which says what work costs
 // on a machine that has other work to do.
 func cpuSeconds() float64 {
-	var u syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	u := usage()
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+func usage() (u syscall.Rusage) {
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return u
 }
 
 // eachShard calls fn for every shard, on all cores.
