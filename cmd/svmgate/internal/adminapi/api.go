@@ -26,7 +26,7 @@ const (
 	// DefaultMaxImport bounds the body of an import, in bytes.
 	DefaultMaxImport = 1 << 30
 	// DefaultMaxRestore bounds the body of a restore, in bytes. Ten million VMs
-	// take a fifth of it.
+	// take a twentieth of it.
 	DefaultMaxRestore = 16 << 30
 	// DefaultTokenOverlap is how long an agent token remains valid after the next
 	// one was made.

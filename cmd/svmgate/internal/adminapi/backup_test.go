@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/store"
 )
@@ -264,6 +266,27 @@ func TestASlowClientOfABackup(t *testing.T) {
 		}
 		if left := time.Until(conn.at); left < stallTimeout-time.Second || left > stallTimeout {
 			t.Errorf("the client has %v to take what was read, want %v", left, stallTimeout)
+		}
+	}
+}
+
+// A backup does not fit into what is read with a request's headers.
+func TestWhatStreams(t *testing.T) {
+	var api *API
+	newGateway(t, func(c *Config) {
+		var err error
+		api, err = New(*c)
+		check(t, err)
+	})
+	for request, want := range map[string]bool{
+		"POST /v1/import": true, "POST /v1/restore": true, "PUT /v1/restore": false, "GET /v1/backup": false, "POST /v1/tenants": false,
+	} {
+		var ctx fasthttp.RequestCtx
+		method, path, _ := strings.Cut(request, " ")
+		ctx.Request.Header.SetMethod(method)
+		ctx.Request.SetRequestURI(path + "?as-new=true")
+		if got := api.MayStream(&ctx); got != want {
+			t.Errorf("%s may stream is %v, want %v", request, got, want)
 		}
 	}
 }

@@ -70,8 +70,8 @@ func (c *call) fail(err error) {
 // readOnly says what a change was refused for, and what to do about it.
 func (c *call) readOnly(err error) string {
 	switch {
-	case c.api.table.Fault() != nil:
-		return "the change is not acknowledged, nor will another be: restart the gateway: " + err.Error()
+	case c.api.table.Fault() != nil: // which knows the remedy, but not what reached the disk
+		return "the change is not acknowledged: " + err.Error()
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "nothing was changed: the disk is full; free space and try again: " + err.Error()
 	}

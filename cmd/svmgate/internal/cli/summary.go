@@ -36,7 +36,7 @@ func counts(s store.Summary) string {
 		words = append(words, plural(int(s.Tombstones), "tombstone"))
 	}
 	if s.Cut > 0 {
-		words = append(words, plural(int(s.Cut), "byte")+" that a crash cut")
+		words = append(words, plural(int(s.Cut), "byte")+" behind the end of the log")
 	}
 	return strings.Join(words, ", ")
 }

@@ -240,21 +240,31 @@ func (a *applier) item(tx *store.Tx, item Item, n *counts) error {
 	default:
 		err = failure(item.Line, "", "%v", errNoKind)
 	}
+	switch {
+	case err != nil:
+		return a.refusal(item.Line, kind, err)
+	case changed:
+		n.changed++
+	default:
+		n.unchanged++
+	}
+	return nil
+}
+
+// refusal notes what is wrong with a record of the kind, or returns err if it is
+// not the record that is to blame.
+func (a *applier) refusal(line int, kind string, err error) error {
 	var field *store.FieldError
 	var bad *Error
 	switch {
-	case err == nil && changed:
-		n.changed++
-	case err == nil:
-		n.unchanged++
 	case errors.As(err, &field):
-		a.result.refuse(item.Line, kind+"."+field.Error())
+		a.result.refuse(line, kind+"."+field.Error())
 	case errors.As(err, &bad):
-		a.result.refuse(item.Line, bad.text())
+		a.result.refuse(line, bad.text())
 	case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrNotFound):
-		a.result.refuse(item.Line, err.Error())
+		a.result.refuse(line, err.Error())
 	default:
-		return fmt.Errorf("line %d: %w", item.Line, err)
+		return fmt.Errorf("line %d: %w", line, err)
 	}
 	return nil
 }
