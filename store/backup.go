@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/svmgate/svmgate/store/internal/wal"
 )
@@ -92,57 +94,100 @@ func (t *Table) recordsOf(keys map[Key]struct{}) []Record {
 }
 
 // Restore makes a data directory of the backup in the first size bytes of
-// backup. dir must be empty or not there. The backup is read to its end before
-// anything is made of it; after an error dir is as it was.
+// backup. dir must be empty or not there, or have nothing but what a Restore has
+// left that was cut short. The backup is read to its end before anything is made
+// of it; after an error dir is as it was.
 func Restore(dir string, backup io.ReaderAt, size int64, p Progress) (Summary, error) {
-	names, err := readNames(dir)
-	made := errors.Is(err, os.ErrNotExist)
-	if err != nil && !made {
+	if err := checkEmpty(dir); err != nil {
 		return Summary{}, err
-	}
-	if len(names) > 0 {
-		return Summary{}, fmt.Errorf("%s is not empty: it has %s; name a directory that is empty or not there", dir, names[0])
 	}
 	sum, err := CheckBackup(backup, size, p)
 	if err != nil {
 		return sum, err
 	}
+	_, err = os.Stat(dir)
+	absent := errors.Is(err, os.ErrNotExist)
+	if err := makeDir(dir); err != nil {
+		return sum, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return sum, err
+	}
+	defer lock.Close()
+	if err := checkEmpty(dir); err != nil { // while the backup was read a gateway may have made it its own
+		return sum, err
+	}
 	if err := fillDir(dir, backup, size); err != nil {
-		return sum, errors.Join(err, emptyDir(dir, made))
+		return sum, errors.Join(err, emptyDir(dir, absent))
 	}
 	return sum, nil
 }
 
-// fillDir makes the backup the first snapshot of dir, with an empty log behind it.
-func fillDir(dir string, backup io.ReaderAt, size int64) error {
-	if err := makeDir(dir); err != nil {
+// restored are the files of a restored directory, in the order in which they are
+// made; without the last the directory is not finished.
+var restored = []string{lockName, snapshotName(firstBehind), wal.SegmentName(firstBehind), formatName}
+
+// checkEmpty fails if dir has something that Restore must not replace.
+func checkEmpty(dir string) error {
+	names, err := readNames(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	const first = 1
-	err := writeWhole(filepath.Join(dir, snapshotName(first)), func(w io.Writer) error {
+	unfinished := !slices.Contains(names, formatName)
+	for _, name := range names {
+		ours := slices.Contains(restored, strings.TrimSuffix(name, partial))
+		if info, err := os.Stat(filepath.Join(dir, name)); ours && name == wal.SegmentName(firstBehind) {
+			ours = err == nil && info.Size() <= int64(len(wal.Header)) // nobody has written to it
+		}
+		if !ours || !unfinished && name != lockName {
+			return fmt.Errorf("%s is not empty: it has %s; name a directory that is empty or not there", dir, name)
+		}
+	}
+	return nil
+}
+
+// fillDir makes the backup the first snapshot of dir, with an empty log behind it.
+func fillDir(dir string, backup io.ReaderAt, size int64) error {
+	if err := removeFiles(dir, restored[1:]); err != nil {
+		return err
+	}
+	err := writeWhole(filepath.Join(dir, snapshotName(firstBehind)), func(w io.Writer) error {
 		_, err := io.Copy(&steady{file: w.(*os.File)}, io.NewSectionReader(backup, 0, size))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	log, err := wal.Open(dir, wal.Options{First: first})
+	log, err := wal.Open(dir, wal.Options{First: firstBehind})
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(log.Replay(first, nil), log.Close()); err != nil {
+	if err := errors.Join(log.Replay(firstBehind, nil), log.Close()); err != nil {
 		return err
 	}
 	return (&Dir{path: dir}).mark()
 }
 
+// emptyDir removes what Restore has made, which may be dir itself.
 func emptyDir(dir string, remove bool) error {
-	names, err := readNames(dir)
-	for _, name := range names {
-		err = errors.Join(err, os.Remove(filepath.Join(dir, name)))
+	err := removeFiles(dir, restored)
+	if err == nil && remove {
+		err = os.Remove(dir)
 	}
-	if remove {
-		err = errors.Join(err, os.Remove(dir))
+	return err
+}
+
+func removeFiles(dir string, names []string) (err error) {
+	for _, name := range names {
+		for _, path := range []string{filepath.Join(dir, name), filepath.Join(dir, name+partial)} {
+			if e := os.Remove(path); !errors.Is(e, os.ErrNotExist) {
+				err = errors.Join(err, e)
+			}
+		}
 	}
 	return err
 }
@@ -160,8 +205,7 @@ func (t *Table) RestoreAsNew(backup io.ReaderAt, size int64) (Summary, error) {
 	}
 	for _, tenant := range from.Tenants() {
 		if other, ok := t.TenantByName(tenant.Name); ok && other.ID != tenant.ID {
-			return Summary{}, fmt.Errorf("tenant %s of the backup is named %q, and so is tenant %s here: rename one: %w",
-				tenant.ID, tenant.Name, other.ID, ErrExists)
+			return Summary{}, nameTaken(tenant, other)
 		}
 	}
 	sum := Summary{}
@@ -170,7 +214,7 @@ func (t *Table) RestoreAsNew(backup io.ReaderAt, size int64) (Summary, error) {
 	var err error
 	flush := func() {
 		if err == nil {
-			err = t.Update(func(tx *Tx) error { return tx.renew(list, &sum) })
+			err = t.Update(func(tx *Tx) error { return tx.renew(from, list, &sum) })
 		}
 		list = list[:0]
 	}
@@ -188,19 +232,18 @@ func (t *Table) RestoreAsNew(backup io.ReaderAt, size int64) (Summary, error) {
 }
 
 // renew writes records as if their objects were written now.
-func (tx *Tx) renew(list []Record, sum *Summary) error {
+func (tx *Tx) renew(from *Table, list []Record, sum *Summary) error {
 	for _, r := range list {
 		value := r.Value
 		switch r.Key.Kind {
 		case KindSVMLoad:
 			continue
-		case KindActivation:
-			row, err := decodeActivation(r.Value)
-			if err != nil {
+		case KindActivation: // comes with the tenant, which may have none, or be gone
+			continue
+		case KindTenant:
+			if err := tx.renewTenant(from, r, sum); err != nil {
 				return err
 			}
-			have, _ := decodeActivation(tx.record(r.Key).Value)
-			value = tx.switched(have, row.active()).encode()
 		case KindVM:
 			row, err := decodeVM(r.Value)
 			if err != nil {
@@ -213,4 +256,28 @@ func (tx *Tx) renew(list []Record, sum *Summary) error {
 		sum.add(&r)
 	}
 	return nil
+}
+
+// renewTenant writes the activation of a tenant, and claims its name.
+func (tx *Tx) renewTenant(from *Table, r Record, sum *Summary) error {
+	id := TenantID(r.Key.ID)
+	tenant, _ := from.Tenant(id)
+	if other, ok := tx.TenantByName(tenant.Name); ok && other.ID != id {
+		return nameTaken(tenant, other)
+	}
+	if old, ok := tx.Tenant(id); ok && old.Name != tenant.Name {
+		tx.claim(old.Name, TenantID{})
+	}
+	tx.claim(tenant.Name, id)
+	activation := Record{Key: Key{KindActivation, id}}
+	have, _ := decodeActivation(tx.record(activation.Key).Value)
+	activation.Value = tx.switched(have, tenant.Status == Active).encode()
+	tx.write(activation.Key, activation.Value)
+	sum.add(&activation)
+	return nil
+}
+
+func nameTaken(tenant, other Tenant) error {
+	return fmt.Errorf("tenant %s of the backup is named %q, and so is tenant %s here: rename one: %w",
+		tenant.ID, tenant.Name, other.ID, ErrExists)
 }

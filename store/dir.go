@@ -37,6 +37,7 @@ import (
 // closes it.
 type Dir struct {
 	path string
+	opt  wal.Options
 	lock *os.File
 	log  *wal.Log
 	old  *os.File // the journal of release 1, until it is converted
@@ -44,6 +45,7 @@ type Dir struct {
 
 	mu        sync.Mutex
 	snapshots []snapshotFile // newest first
+	damaged   []snapshotFile // passed over at the start; the next snapshot takes their place
 	failures  uint64
 	written   uint64
 	refused   atomic.Bool // the last Append
@@ -62,11 +64,21 @@ const (
 	formatLine  = "svmgate journal 2\n"
 	formatLine1 = "svmgate journal 1\n"
 	partial     = ".partial" // end of the name of what is not finished
+
+	// A log that is all there is begins with the first segment. One that has a
+	// snapshot in front of it, of a backup or of release 1, begins with the second:
+	// without that snapshot it does not pass for all.
+	firstSegment = 1
+	firstBehind  = 2
 )
 
 // OpenDir opens the data directory dir, which is made if need be. The error says
 // so if another process has it open, or if a newer release has written it.
-func OpenDir(dir string) (*Dir, error) {
+func OpenDir(dir string) (*Dir, error) { return openDirWith(dir, wal.Options{}) }
+
+// openDirWith is OpenDir for tests that have a disk, or a length of segments, of
+// their own.
+func openDirWith(dir string, opt wal.Options) (*Dir, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("store: data directory: %w", err)
 	}
@@ -74,7 +86,7 @@ func OpenDir(dir string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dir{path: dir, lock: lock}
+	d := &Dir{path: dir, opt: opt, lock: lock}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -86,10 +98,14 @@ func makeDir(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	above := filepath.Dir(dir)
+	if err := makeDir(above); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(above)
 }
 
 func lockDir(dir string) (*os.File, error) {
@@ -120,20 +136,26 @@ func (d *Dir) open() error {
 	if d.snapshots, err = listSnapshots(d.path, names); err != nil {
 		return fmt.Errorf("store: data directory: %w", err)
 	}
-	if d.log, err = wal.Open(d.path, wal.Options{}); err != nil {
+	d.opt.First = firstSegment
+	if d.old != nil {
+		d.opt.First = firstBehind
+	}
+	if d.log, err = wal.Open(d.path, d.opt); err != nil {
 		return fmt.Errorf("store: data directory: %w", err)
 	}
 	return nil
 }
 
 // tidy removes what a crash has left unfinished, and keeps the rest from others: a
-// copy may have come with other rights.
+// copy may have come with other rights. It touches nothing that is not ours.
 func (d *Dir) tidy(name string) error {
 	path := filepath.Join(d.path, name)
-	if strings.HasSuffix(name, partial) {
+	whole, unfinished := strings.CutSuffix(name, partial)
+	_, snapshot := snapshotNumber(whole)
+	switch {
+	case unfinished && (snapshot || whole == formatName):
 		return os.Remove(path)
-	}
-	if _, ok := snapshotNumber(name); ok {
+	case !unfinished && snapshot:
 		return os.Chmod(path, 0o600)
 	}
 	return nil
@@ -145,20 +167,22 @@ func (d *Dir) checkFormat() error {
 	path := filepath.Join(d.path, formatName)
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return d.mark()
+		return d.begin()
 	}
 	if err != nil {
 		return fmt.Errorf("store: data directory: %w", err)
 	}
 	format, err := readFormat(f)
-	if err != nil {
-		return errors.Join(fmt.Errorf("%s %w", path, err), f.Close())
-	}
-	if format == 1 {
+	switch {
+	case err == nil && format == 1:
 		d.old = f
 		return nil
+	case err == nil:
+		return f.Close()
+	case errors.Is(err, wal.ErrTorn): // release 1 was making it, and had not written to it
+		return errors.Join(f.Close(), d.mark())
 	}
-	return f.Close()
+	return errors.Join(fmt.Errorf("%s %w", path, err), f.Close())
 }
 
 // readFormat returns the number of the release that wrote a directory.
@@ -170,11 +194,26 @@ func readFormat(f *os.File) (int, error) {
 	if wal.CheckHeader(f, info.Size(), formatLine1) == nil {
 		return 1, nil
 	}
-	err = wal.CheckHeader(f, info.Size(), formatLine)
-	if errors.Is(err, wal.ErrTorn) { // while release 1 made it: this one renames
-		return 1, nil
+	return 2, wal.CheckHeader(f, info.Size(), formatLine)
+}
+
+// begin marks a directory that is new. One that has files of ours is not: the mark
+// comes before them, and last only in Restore.
+func (d *Dir) begin() error {
+	names, err := readNames(d.path)
+	if err != nil {
+		return fmt.Errorf("store: data directory: %w", err)
 	}
-	return 2, err
+	for _, name := range names {
+		_, segment := wal.SegmentNumber(name)
+		_, snapshot := snapshotNumber(strings.TrimSuffix(name, partial))
+		if segment || snapshot {
+			return fmt.Errorf("store: %s is missing, yet there is %s: if a restore was cut short, repeat it; "+
+				"if the file was lost, make it anew, with one line: %q",
+				filepath.Join(d.path, formatName), name, strings.TrimSpace(formatLine))
+		}
+	}
+	return d.mark()
 }
 
 // mark marks the directory as written by this release, also for the eyes of

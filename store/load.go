@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 
 	"github.com/svmgate/svmgate/store/internal/wal"
@@ -57,7 +58,7 @@ func (d *Dir) load(t *Table) error {
 // to make up for it.
 func (d *Dir) loadNewest(t *Table) (from uint64, err error) {
 	var damage error
-	for _, s := range d.snapshots {
+	for i, s := range d.snapshots {
 		if err := t.loadFile(d.snapshotPath(s.number)); err != nil {
 			damage = errors.Join(damage, err)
 			t.empty()
@@ -66,29 +67,44 @@ func (d *Dir) loadNewest(t *Table) (from uint64, err error) {
 		if damage != nil {
 			t.log.Error("a damaged snapshot is passed over; an older one and the log have all that was in it",
 				"damage", damage, "loaded", snapshotName(s.number))
+			d.passOver(i)
 		}
 		return s.number, nil
 	}
-	const first = 1
-	switch segments := d.log.Segments(); {
+	first, segments := d.opt.First, d.log.Segments()
+	switch {
+	case damage == nil && len(segments) > 0 && segments[0] > first:
+		return 0, fmt.Errorf("%s is missing, and so is what was in the log before %s; %s",
+			d.snapshotPath(segments[0]), wal.SegmentName(segments[0]), startAnew)
 	case damage == nil:
 		return first, nil
-	case d.snapshots[len(d.snapshots)-1].number > first && slices.Contains(segments, first):
+	case d.old != nil || first == firstSegment && slices.Contains(segments, first):
 		t.log.Error("a damaged snapshot is passed over; the log has all that was in it", "damage", damage)
+		d.passOver(len(d.snapshots))
 		return first, nil
 	}
-	return 0, fmt.Errorf("%w; restore a backup, or start with an empty directory and import the inventory", damage)
+	return 0, fmt.Errorf("%w; %s", damage, startAnew)
+}
+
+const startAnew = "restore a backup, or start with an empty directory and import the inventory"
+
+// passOver sets the first n snapshots aside. They stay until there is another one:
+// who can read a part of them may want to.
+func (d *Dir) passOver(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.damaged, d.snapshots = d.snapshots[:n:n], d.snapshots[n:]
 }
 
 // replayLog calls fn with every record in the log, from a segment on.
 func (d *Dir) replayLog(from uint64, fn func(Record) error) error {
 	if len(d.snapshots) > 0 && !slices.Contains(d.log.Segments(), from) {
-		return fmt.Errorf("there is a snapshot, yet the log behind it is missing, from segment %d on", from)
+		return fmt.Errorf("%s is missing, yet there is %s; %s",
+			filepath.Join(d.path, wal.SegmentName(from)), snapshotName(from), startAnew)
 	}
 	err := d.log.Replay(from, func(_ uint64, _ int64, payload []byte) error { return readRecords(payload, fn) })
 	if damage := (*wal.DamageError)(nil); errors.As(err, &damage) {
-		return fmt.Errorf("%w; `svmgate store verify` names what is damaged: "+
-			"restore a backup, or start with an empty directory and import the inventory", err)
+		return fmt.Errorf("%w; `svmgate store verify` names what is damaged: %s", err, startAnew)
 	}
 	return err
 }
@@ -123,8 +139,13 @@ func (d *Dir) replay1(t *Table, fn func(Record) error) error {
 	}
 }
 
-// convert makes a directory of release 1 one of this release.
+// convert makes a directory of release 1 one of this release. A snapshot that is
+// there already does not do: it is of an attempt that was cut short, and release 1
+// may have gone on writing since.
 func (d *Dir) convert(t *Table) error {
+	d.mu.Lock()
+	d.damaged, d.snapshots = append(d.damaged, d.snapshots...), nil
+	d.mu.Unlock()
 	if err := t.snapshot(context.Background(), d); err != nil {
 		return fmt.Errorf("convert the journal of an older release: %w", err)
 	}

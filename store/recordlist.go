@@ -14,7 +14,10 @@ import (
 // A record is its kind, id and version and then its value. The list of release 1
 // has neither lengths nor checksums, but the length of each value.
 
-const recordHead = 8
+const (
+	recordHead  = 8
+	leastRecord = 1 + 16 + 2 // kind, id, version
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -42,19 +45,61 @@ type listed struct {
 // eachRecord calls fn with every record of a list, those that are damaged
 // included, as far as they can be told apart. It returns the first error of fn.
 func eachRecord(list []byte, fn func(listed) error) error {
+	sure := 0 // up to where one record ends where the next begins
 	for at := 0; at < len(list); {
 		body, end := cutRecord(list, at)
 		r := listed{offset: at}
 		if body != nil {
 			r.Record, r.sound = parseRecord(body)
-			r.sound = r.sound && crc32.Checksum(body, castagnoli) == binary.LittleEndian.Uint32(list[at+4:])
+			r.sound = r.sound && isWhole(list, at, body)
+		} else if len(list)-at > recordHead {
+			r.Record, _ = parseRecord(list[at+recordHead:])
 		}
 		if err := fn(r); err != nil {
 			return err
 		}
+		if !r.sound && end > sure {
+			end, sure = behind(list, at)
+		}
 		at = end
 	}
 	return nil
+}
+
+func isWhole(list []byte, at int, body []byte) bool {
+	return crc32.Checksum(body, castagnoli) == binary.LittleEndian.Uint32(list[at+4:])
+}
+
+// isSound reports whether a record begins at a place, all of it as it was written.
+func isSound(list []byte, at int) bool {
+	body, _ := cutRecord(list, at)
+	if len(body) < leastRecord || !isWhole(list, at, body) {
+		return false
+	}
+	_, ok := parseRecord(body)
+	return ok
+}
+
+// behind returns where to go on behind a record that is not sound, and up to
+// where lengths can be relied on. It may be the length that is damaged: if going
+// by lengths leads neither to a sound record nor to the end of the list, the next
+// sound one is looked for, as long as that does not take too long.
+func behind(list []byte, at int) (next, sure int) {
+	body, end := cutRecord(list, at)
+	next = end
+	for body != nil {
+		if end == len(list) || isSound(list, end) {
+			return next, end
+		}
+		body, end = cutRecord(list, end)
+	}
+	for left := 64 * len(list); at < len(list)-recordHead && left > 0; left -= recordHead + len(body) {
+		at++
+		if body, _ = cutRecord(list, at); isSound(list, at) {
+			return at, at
+		}
+	}
+	return len(list), len(list)
 }
 
 // cutRecord returns the record that begins at a place, without its head, and
@@ -73,7 +118,7 @@ func cutRecord(list []byte, at int) (body []byte, end int) {
 }
 
 func parseRecord(b []byte) (r Record, ok bool) {
-	if len(b) < 17 {
+	if len(b) < leastRecord {
 		return Record{}, false
 	}
 	s := strict{b: b}

@@ -159,11 +159,17 @@ func (t *Table) Snapshot(ctx context.Context) error {
 	}
 	t.snapshotting.Lock()
 	defer t.snapshotting.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.life, cancel)()
 	err := t.snapshot(ctx, d)
 	if err != nil && ctx.Err() == nil {
 		d.mu.Lock()
 		d.failures++
 		d.mu.Unlock()
+	}
+	if err != nil && t.life.Err() != nil {
+		return ErrClosed
 	}
 	return err
 }
@@ -257,16 +263,18 @@ func (d *Dir) keep(s snapshotFile) (oldest uint64) {
 	defer d.mu.Unlock()
 	d.written++
 	d.snapshots = slices.Insert(d.snapshots, 0, s)
+	d.damaged = slices.DeleteFunc(d.damaged, func(old snapshotFile) bool { return old.number == s.number })
 	return d.snapshots[min(len(d.snapshots), keptSnapshots)-1].number
 }
 
-// forget removes the snapshots before oldest, and what the log has for them only.
+// forget removes the snapshots before oldest, those that were passed over, and
+// what the log has for them only.
 func (d *Dir) forget(oldest uint64) error {
 	d.mu.Lock()
-	i := slices.IndexFunc(d.snapshots, func(s snapshotFile) bool { return s.number < oldest })
-	var gone []snapshotFile
-	if i >= 0 {
-		gone = slices.Clone(d.snapshots[i:])
+	gone := d.damaged
+	d.damaged = nil
+	if i := slices.IndexFunc(d.snapshots, func(s snapshotFile) bool { return s.number < oldest }); i >= 0 {
+		gone = append(gone, d.snapshots[i:]...)
 		d.snapshots = d.snapshots[:i]
 	}
 	many := len(d.snapshots) == keptSnapshots

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -28,7 +29,11 @@ type snapshotReader struct {
 // openSnapshot reads the index and the dictionary of the snapshot in the first
 // size bytes of r. Whatever is wrong with it is an error.
 func openSnapshot(r io.ReaderAt, size int64) (*snapshotReader, error) {
-	if err := wal.CheckHeader(r, size, snapshotLine); err != nil {
+	err := wal.CheckHeader(r, size, snapshotLine)
+	if errors.Is(err, wal.ErrTorn) {
+		return nil, fmt.Errorf("%w: it is cut within its first line", errSnapshot)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the file %w", err)
 	}
 	end, err := wal.ReadFrameAt(r, max(0, size-trailerSize), nil)
@@ -39,28 +44,27 @@ func openSnapshot(r io.ReaderAt, size int64) (*snapshotReader, error) {
 		return nil, fmt.Errorf("%w: it does not end as snapshots do", errSnapshot)
 	}
 	s := &snapshotReader{r: r}
-	if err := s.readIndex(int64(binary.LittleEndian.Uint64(end[1:]))); err != nil {
+	if err := s.readIndex(int64(binary.LittleEndian.Uint64(end[1:])), size-trailerSize); err != nil {
 		return nil, err
 	}
-	for _, x := range s.sections {
-		if x.kind != frameDictionary {
-			continue
-		}
-		text, err := s.read(x, nil)
-		if err != nil {
-			return nil, err
-		}
-		if s.dict, err = readDictionary(text); err != nil {
-			return nil, err
-		}
-	}
-	if s.dict == nil {
+	i := slices.IndexFunc(s.sections, func(x section) bool { return x.kind == frameDictionary })
+	if i < 0 {
 		return nil, fmt.Errorf("%w: it has no dictionary", errSnapshot)
+	}
+	text, err := s.read(s.sections[i], nil)
+	if err != nil {
+		return nil, err
+	}
+	if s.dict, err = readDictionary(text); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
-func (s *snapshotReader) readIndex(offset int64) error {
+// readIndex reads the index, a frame that reaches from offset to end. It must
+// name the frames of the whole file, each once: then reading them all takes no
+// longer than reading the file, and nothing is in it that nobody looks at.
+func (s *snapshotReader) readIndex(offset, end int64) error {
 	payload, err := wal.ReadFrameAt(s.r, offset, nil)
 	if err != nil {
 		return err
@@ -70,13 +74,23 @@ func (s *snapshotReader) readIndex(offset int64) error {
 	}
 	in := strict{b: payload[1:]}
 	s.clock = in.uint()
+	at, dictionaries := int64(len(snapshotLine)), 0
 	for range in.number(len(in.b) + 1) {
 		x := section{kind: in.byte(), offset: int64(in.uint()), bytes: int64(in.uint())}
-		if s.sections = append(s.sections, x); in.bad {
-			break
+		if in.bad || x.offset != at || x.bytes < 1 || x.bytes > wal.MaxFrame {
+			return fmt.Errorf("%w: its index makes no sense", errSnapshot)
 		}
+		switch x.kind {
+		case frameBlock, frameRecords:
+		case frameDictionary:
+			dictionaries++
+		default:
+			return fmt.Errorf("%w: the frame at byte %d is of a kind that this release does not know", errSnapshot, x.offset)
+		}
+		s.sections = append(s.sections, x)
+		at += wal.FrameHeader + x.bytes
 	}
-	if in.bad || len(in.b) > 0 {
+	if in.bad || len(in.b) > 0 || dictionaries > 1 || at != offset || offset+wal.FrameHeader+int64(len(payload)) != end {
 		return fmt.Errorf("%w: its index makes no sense", errSnapshot)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -52,7 +53,9 @@ type Table struct {
 	// writing. It is a channel, so that a bubble of testing/synctest sees the wait.
 	turn chan struct{}
 
-	snapshotting sync.Mutex // held while a snapshot is written; comes before turn
+	snapshotting sync.Mutex      // held while a snapshot is written; comes before turn
+	life         context.Context // of the table: Close ends a snapshot that is being written
+	end          context.CancelFunc
 
 	// writing serialises who changes memory; it is not held while the journal
 	// writes. It guards what follows.
@@ -124,6 +127,7 @@ func newTable(cfg Config) *Table {
 		journal: cfg.Journal, onAppend: cfg.OnAppend, turn: make(chan struct{}, 1),
 		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
 	}
+	t.life, t.end = context.WithCancel(context.Background())
 	t.empty()
 	return t
 }
@@ -137,9 +141,12 @@ func (t *Table) empty() {
 	t.tokens.Store(&map[[32]byte]TenantID{})
 }
 
-// Close waits for the writes that are under way and closes the journal. Reading
-// remains possible, writing does not.
+// Close waits for the writes that are under way, ends a snapshot that is being
+// written, and closes the journal. Reading remains possible, writing does not.
 func (t *Table) Close() error {
+	t.end()
+	t.snapshotting.Lock() // nobody may be at work in the directory once it is unlocked
+	defer t.snapshotting.Unlock()
 	t.turn <- struct{}{}
 	defer func() { <-t.turn }()
 	t.writing.Lock()
@@ -207,8 +214,12 @@ func (t *Table) Observe(fn func(*ViewChange)) (cancel func()) {
 
 // Subscribe calls fn with the news of every change, after the change is visible
 // and before it is acknowledged. fn runs under the writer's lock: it must be
-// quick, must not write to the table and must not modify the news.
+// quick, must not write to the table and must not modify the news. What the table
+// has when Subscribe returns and what fn is told of is all there is: a change that
+// is being made meanwhile is waited for.
 func (t *Table) Subscribe(fn func(*News)) (cancel func()) {
+	t.turn <- struct{}{}
+	defer func() { <-t.turn }()
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	return t.listeners.add(&t.writing, fn)

@@ -60,6 +60,10 @@ func (d Damage) String() string {
 // nothing; a process may have the directory open, and what that writes meanwhile
 // is not looked at. The Summary counts what is on disk: a record that was written
 // often, or is in both snapshots, counts each time. The error is one of reading.
+//
+// It can not tell damage to the end of a log without a seal from a crash, which
+// [Summary] counts as Cut, nor miss what left no gap: the last segment, or the
+// newer of the snapshots.
 func Verify(dir string, p Progress, report func(Damage)) (Summary, error) {
 	v := &verifier{report: report, progress: p}
 	names, err := readNames(dir)
@@ -88,16 +92,19 @@ func CheckBackup(backup io.ReaderAt, size int64, p Progress) (Summary, error) {
 		}
 	}}
 	err := v.snapshot("the backup", backup, size)
+	v.step(size)
 	v.sum.Files, v.sum.Bytes = 1, size
 	return v.sum, errors.Join(err, first)
 }
 
 // A verifier reads files of a data directory.
 type verifier struct {
-	sum         Summary
-	report      func(Damage)
-	progress    Progress
-	done, total int64
+	sum      Summary
+	report   func(Damage)
+	progress Progress
+	total    int64
+	begin    int64 // of the present file, in all that is to be read
+	told     int64 // to progress
 }
 
 // verifyFile is a file to be read.
@@ -109,7 +116,6 @@ type verifyFile struct {
 
 // files lists what is to be read, and reports what is missing.
 func (v *verifier) files(dir string, names []string) (files []verifyFile, err error) {
-	var before uint64 // the segment before
 	last := ""
 	for _, name := range names {
 		if _, ok := wal.SegmentNumber(name); ok {
@@ -118,14 +124,10 @@ func (v *verifier) files(dir string, names []string) (files []verifyFile, err er
 	}
 	for _, name := range names {
 		f := verifyFile{path: filepath.Join(dir, name)}
-		number, segment := wal.SegmentNumber(name)
+		_, segment := wal.SegmentNumber(name)
 		_, snapshot := snapshotNumber(name)
 		switch {
 		case segment:
-			if before > 0 && number != before+1 {
-				v.missing(dir, before+1)
-			}
-			before = number
 			f.read = func(path string, r io.ReaderAt, size int64) error { return v.segment(path, r, size, name == last) }
 		case snapshot:
 			f.read = v.snapshot
@@ -135,6 +137,9 @@ func (v *verifier) files(dir string, names []string) (files []verifyFile, err er
 			continue
 		}
 		info, err := os.Stat(f.path)
+		if errors.Is(err, os.ErrNotExist) { // the gateway has shortened its log meanwhile
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -145,20 +150,56 @@ func (v *verifier) files(dir string, names []string) (files []verifyFile, err er
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s is not a data directory: it has neither snapshot nor log", dir)
 	}
-	snapshots, err := listSnapshots(dir, names)
-	for _, s := range snapshots {
-		if number := s.number; !slices.Contains(names, wal.SegmentName(number)) {
-			v.missing(dir, number)
-		}
-	}
-	return files, err
+	v.gaps(dir, names)
+	return files, nil
 }
 
-func (v *verifier) missing(dir string, number uint64) {
-	v.report(Damage{File: filepath.Join(dir, wal.SegmentName(number)), Reason: "is missing"})
+// gaps reports what must have been between what is there.
+func (v *verifier) gaps(dir string, names []string) {
+	var segments, snapshots []uint64
+	for _, name := range names {
+		if number, ok := wal.SegmentNumber(name); ok {
+			segments = append(segments, number)
+		}
+		if number, ok := snapshotNumber(name); ok {
+			snapshots = append(snapshots, number)
+		}
+	}
+	missing := func(name string) {
+		v.report(Damage{File: filepath.Join(dir, name), Reason: "is missing"})
+	}
+	if !slices.Contains(names, formatName) {
+		missing(formatName)
+	}
+	if len(snapshots) == 0 && len(segments) > 0 && segments[0] > firstSegment && !isOfRelease1(filepath.Join(dir, formatName)) {
+		missing(snapshotName(segments[0]))
+	}
+	for i, number := range segments {
+		if i > 0 && number != segments[i-1]+1 {
+			missing(wal.SegmentName(segments[i-1] + 1))
+		}
+	}
+	for _, number := range snapshots {
+		if !slices.Contains(segments, number) {
+			missing(wal.SegmentName(number))
+		}
+	}
+}
+
+// isOfRelease1 reports whether the journal at path has records in it: whatever
+// else is in the directory then was left by a conversion that did not come far.
+func isOfRelease1(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	format, err := readFormat(f)
+	return err == nil && format == 1
 }
 
 func (v *verifier) file(f verifyFile) error {
+	defer func() { v.begin += f.size; v.step(0) }()
 	r, err := os.Open(f.path)
 	if errors.Is(err, os.ErrNotExist) { // the gateway has shortened its log meanwhile
 		return nil
@@ -170,165 +211,4 @@ func (v *verifier) file(f verifyFile) error {
 	v.sum.Files++
 	v.sum.Bytes += f.size
 	return f.read(f.path, r, f.size)
-}
-
-// format looks at the file that says which release wrote the directory; of
-// release 1 it is the journal itself.
-func (v *verifier) format(path string, r io.ReaderAt, size int64) error {
-	err := wal.CheckHeader(r, size, formatLine)
-	if wal.CheckHeader(r, size, formatLine1) == nil {
-		return v.frames(path, formatLine1, r, size, func(offset int64, payload []byte) (hurt bool) {
-			err := readRecords1(payload, func(r Record) error { v.sum.add(&r); return r.check() })
-			if err != nil {
-				v.report(Damage{path, offset, "", err.Error()})
-			}
-			return err != nil
-		})
-	}
-	if err != nil {
-		v.report(Damage{File: path, Reason: err.Error()})
-	}
-	return nil
-}
-
-func (v *verifier) segment(path string, r io.ReaderAt, size int64, last bool) error {
-	sealed := false
-	err := v.frames(path, wal.Header, r, size, func(offset int64, payload []byte) bool {
-		if sealed {
-			v.report(Damage{path, offset, "", "stands behind the seal of the file"})
-		}
-		sealed = len(payload) == 0
-		return v.records(path, offset, payload)
-	})
-	if err == nil && !sealed && !last {
-		v.report(Damage{path, size, "", "the file ends without its seal"})
-	}
-	return err
-}
-
-// snapshot reads a snapshot; its dictionary first, without which VMs are only
-// bytes.
-func (v *verifier) snapshot(path string, r io.ReaderAt, size int64) error {
-	var dict *dictionary
-	if s, err := openSnapshot(r, size); err == nil {
-		dict = s.dict
-	} else {
-		v.report(Damage{File: path, Reason: err.Error() + "; its VMs can not be told apart"})
-	}
-	return v.frames(path, snapshotLine, r, size, func(offset int64, payload []byte) bool {
-		switch {
-		case len(payload) == 0:
-			return false
-		case payload[0] == frameRecords:
-			return v.records(path, offset, payload[1:])
-		case payload[0] == frameBlock && len(payload) > 1 && dict != nil:
-			return v.block(path, offset, payload[2:], dict)
-		}
-		return false
-	})
-}
-
-// records looks at a list of records, and reports whether it told of any that is
-// hurt.
-func (v *verifier) records(path string, offset int64, list []byte) (hurt bool) {
-	_ = eachRecord(list, func(r listed) error {
-		err := r.check()
-		if !r.sound {
-			err = errCorrupt
-		}
-		if err == nil {
-			v.sum.add(&r.Record)
-			return nil
-		}
-		hurt = true
-		key := fmt.Sprintf("at byte %d of the frame", r.offset)
-		if r.Key != (Key{}) {
-			key = r.Key.String()
-		}
-		v.report(Damage{path, offset, key, err.Error()})
-		return nil
-	})
-	return hurt
-}
-
-func (v *verifier) block(path string, offset int64, block []byte, dict *dictionary) (hurt bool) {
-	err := eachInBlock(block, dict, func(id BIOSID, sound bool, e vmEntry) error {
-		if !sound {
-			hurt = true
-			v.report(Damage{path, offset, Key{KindVM, id}.String(), errEntry.Error()})
-			return nil
-		}
-		for _, r := range [...]Record{e.registration, e.placement} {
-			if !r.Version.IsZero() {
-				v.sum.add(&r)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		hurt = true
-		v.report(Damage{path, offset, "", err.Error()})
-	}
-	return hurt
-}
-
-// frames calls fn with the payload of every frame of a file, those that fail
-// their checksum included if their length is sound. fn reports whether it told
-// what is hurt; if not, the frame as a whole is.
-func (v *verifier) frames(path, header string, r io.ReaderAt, size int64, fn func(offset int64, payload []byte) (hurt bool)) error {
-	begin := v.done
-	defer func() { v.step(begin + size) }()
-	at := int64(len(header))
-	if err := wal.CheckHeader(r, size, header); errors.Is(err, wal.ErrTorn) {
-		v.sum.Cut += size
-		return nil
-	} else if err != nil {
-		v.report(Damage{File: path, Reason: err.Error()})
-	}
-	frames := wal.ReadFrames(r, size, at)
-	for {
-		offset, payload, err := frames.Next()
-		v.step(begin + offset)
-		var damage *wal.DamageError
-		switch {
-		case err == nil:
-			fn(offset, payload)
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.Is(err, wal.ErrTorn):
-			v.torn(path, header, offset, size)
-			return nil
-		case errors.As(err, &damage):
-			hurt := false
-			if payload, ok := wal.ReadDamagedFrameAt(r, size, offset); ok {
-				hurt = fn(offset, payload)
-			}
-			if !hurt {
-				v.report(Damage{path, offset, "", damage.Reason})
-			}
-			if _, _, found := frames.Resync(); !found {
-				return nil
-			}
-		default:
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	}
-}
-
-// torn notes an end that is not whole: of a log a crash may have cut it, a
-// snapshot has its name only once it is whole.
-func (v *verifier) torn(path, header string, offset, size int64) {
-	if header == snapshotLine {
-		v.report(Damage{path, offset, "", "the file is cut"})
-		return
-	}
-	v.sum.Cut += size - offset
-}
-
-func (v *verifier) step(done int64) {
-	const often = 1 << 20
-	if v.progress != nil && (done-v.done >= often || done == v.total) {
-		v.progress(done, v.total)
-	}
-	v.done = max(v.done, done)
 }

@@ -152,9 +152,9 @@ func (sh *vmShard) load(shard int, id *BIOSID, entry uint32, facts vmFacts) bool
 }
 
 // eachInBlock calls fn with every VM of a block that can be told from the
-// others; not sound are those whose entry was damaged, and then e is zero. It
-// returns the first error of fn, or one of its own if the block can not be taken
-// apart at all.
+// others; not sound are those whose entry was damaged, and then e is zero. It is
+// also zero if there is no dictionary: d is nil. It returns the first error of fn,
+// or one of its own if the block can not be taken apart at all.
 func eachInBlock(block []byte, d *dictionary, fn func(id BIOSID, sound bool, e vmEntry) error) error {
 	k, ok := cutBlock(block)
 	if !ok {
@@ -166,7 +166,7 @@ func eachInBlock(block []byte, d *dictionary, fn func(id BIOSID, sound bool, e v
 		body, rest, ok := cutEntry(k.entries[min(at, len(k.entries)):])
 		end := len(k.entries) - len(rest)
 		var e vmEntry
-		if ok = ok && entrySum(id, k.entries[at:end]) == k.sum(i); ok {
+		if ok = ok && entrySum(id, k.entries[at:end]) == k.sum(i); ok && d != nil {
 			var err error
 			e, err = d.unpack(id, body)
 			ok = err == nil

@@ -23,3 +23,7 @@ func SegmentName(number uint64) string { return segmentName(number) }
 
 // SegmentNumber is the way back from [SegmentName].
 func SegmentNumber(name string) (number uint64, ok bool) { return segmentNumber(name) }
+
+// Written returns how much stands between two offsets of a file, less the zeros
+// at its end.
+func Written(r io.ReaderAt, from, to int64) (int64, error) { return written(r, from, to) }
