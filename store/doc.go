@@ -47,11 +47,27 @@
 // the future is refused and counted: one bad clock must never make a record
 // immortal.
 //
+// # What lasts
+//
+// A table with a [Dir] keeps its records on disk: every change in a log, and now
+// and then all records in a snapshot, behind which the log is shortened. It is
+// read back by merging: what is told twice does no harm, so a snapshot is scanned
+// while writers go on. What was acknowledged survives the end of the process at
+// any moment; damage is found by checksums and named, never served. A full disk
+// refuses changes until there is space; a failed fsync refuses them until a
+// restart ([Table.Fault]). SVMs' loads are not kept.
+//
+// # Memory
+//
+// VMs lie in flat arrays without pointers: slots of 32 bytes, which questions
+// read, and packed records with names and dates, which they do not. Ten million
+// VMs cost the garbage collector nothing (BenchmarkMemoryPerVM, BenchmarkGC).
+//
 // # Bounds
 //
 // A table holds at most [MaxTenants] tenants, [MaxSVMs] SVMs, [MaxPaths]
 // distinct placements, as many distinct names of path levels, and [MaxVersions]
 // distinct agent versions. Reaching a bound is an error that names it. What was
-// deleted counts, too: its tombstone stays, and in this release neither tombstones
-// nor the journal are ever shortened.
+// deleted counts, too: its tombstone stays, and in this release tombstones are
+// kept for ever.
 package store
