@@ -309,18 +309,21 @@ func (d *dictionary) unpackIn(mem *values, id BIOSID, body []byte) (vmEntry, err
 		}
 		e.registration.Value = row.append(emptyValue(mem.registration))
 	case raw:
-		e.registration.Value = append(mem.registration[:0], p.registration.value...)
+		e.registration.Value = copyTo(mem.registration, p.registration.value)
 	}
 	switch p.placement.form {
 	case packed:
 		row := placementRow{Path: d.pathOf(p.path), OS: p.os, Kind: p.kind, Version: d.texts[p.text]}
 		e.placement.Value = row.append(emptyValue(mem.placement))
 	case raw:
-		e.placement.Value = append(mem.placement[:0], p.placement.value...)
+		e.placement.Value = copyTo(mem.placement, p.placement.value)
 	}
 	*mem = values{e.registration.Value, e.placement.Value}
 	return e, nil
 }
+
+// copyTo returns the bytes of b in the memory of mem, if that is enough.
+func copyTo(mem, b []byte) []byte { return append(mem[:0], b...) }
 
 // facts returns what a question sees of a VM with the given entry. What a raw
 // value refers to has its number, too. It may run beside other readers.
@@ -354,69 +357,3 @@ func (d *dictionary) facts(body []byte) (vmFacts, error) {
 	}
 	return packFacts(uint32(tenant), path, version, os, kind), nil
 }
-
-// strict reads what must be there: unlike a decoder of values it takes nothing
-// that is missing for zero. After damage every method returns zero values.
-type strict struct {
-	b   []byte
-	bad bool
-}
-
-func (s *strict) fail() { s.b, s.bad = nil, true }
-
-func (s *strict) take(n uint64) []byte {
-	if n > uint64(len(s.b)) {
-		s.fail()
-		return nil
-	}
-	out := s.b[:n:n]
-	s.b = s.b[n:]
-	return out
-}
-
-func (s *strict) byte() byte {
-	if b := s.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (s *strict) word() uint64 {
-	if b := s.take(8); b != nil {
-		return binary.LittleEndian.Uint64(b)
-	}
-	return 0
-}
-
-func (s *strict) uint() uint64 {
-	if len(s.b) > 0 && s.b[0] < 0x80 { // as most are
-		v := s.b[0]
-		s.b = s.b[1:]
-		return uint64(v)
-	}
-	v, n := binary.Uvarint(s.b)
-	if n <= 0 {
-		s.fail()
-		return 0
-	}
-	s.b = s.b[n:]
-	return v
-}
-
-func (s *strict) int() int64 {
-	v := s.uint()
-	return int64(v>>1) ^ -int64(v&1)
-}
-
-// number reads the number of one of n things.
-func (s *strict) number(n int) uint64 {
-	v := s.uint()
-	if v >= uint64(n) {
-		s.fail()
-		return 0
-	}
-	return v
-}
-
-func (s *strict) id() (id [16]byte) { copy(id[:], s.take(16)); return id }
-func (s *strict) text() []byte      { return s.take(s.uint()) }
