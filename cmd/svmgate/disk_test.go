@@ -223,4 +223,3 @@ func TestFailedSync(t *testing.T) {
 		t.Errorf("%d tenants are there after a restart, %d were acknowledged", n, made)
 	}
 }
-

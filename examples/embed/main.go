@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	table, err := store.Open(store.Config{}) // with a Journal it would last
+	table, err := store.Open(store.Config{}) // with a Journal, from store.OpenDir, it would last
 	check(err)
 	defer table.Close()
 
