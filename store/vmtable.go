@@ -235,7 +235,7 @@ func (t *vmTable) setFacts(slot *vmSlot, facts vmFacts) {
 }
 
 // packed returns the entry of a slot without its length, or nil. It points into
-// the arena.
+// the arena: it is valid as long as nobody writes.
 func (t *vmTable) packed(slot *vmSlot) []byte {
 	offset := slot.entry.Load()
 	if offset == noEntry {
@@ -251,6 +251,10 @@ func (t *vmTable) setPacked(slot *vmSlot, body []byte) {
 	id := slot.id()
 	sh := t.shard(hashBIOS(&id))
 	if old := slot.entry.Load(); old != noEntry {
+		if was, _, _ := cutEntry(sh.arena[old:]); len(was) == len(body) { // another host, mostly
+			copy(was, body)
+			return
+		}
 		sh.garbage += entrySize(sh.arena[old:])
 		slot.entry.Store(noEntry)
 	}
