@@ -328,18 +328,25 @@ func TestCompactionKeepsEverything(t *testing.T) {
 	some := slices.Collect(maps.Keys(model))[0]
 	before := table.entry(some)
 	want := string(before.registration.Value)
-	big := modelVM{packFacts(1, 2, 3, 0, 0), strings.Repeat("x", 1000), ""}
 	compactions := 0
 	for i := range 1000 {
 		size := len(shard.arena)
-		model[some] = big
-		table.set(some, big, uint64(i+2))
+		model[some] = modelVM{packFacts(1, 2, 3, 0, 0), strings.Repeat("x", 1000+i%2), ""}
+		table.set(some, model[some], uint64(i+2))
 		if len(shard.arena) < size {
 			compactions++
 		}
 	}
 	if compactions == 0 {
 		t.Fatalf("1000 rewrites of 1 kB left an arena of %d bytes, never compacted", len(shard.arena))
+	}
+	full := len(shard.arena)
+	for i := range 1000 { // of one length, over one another
+		model[some] = modelVM{packFacts(1, 2, 3, 0, 0), strings.Repeat(string(rune('a'+i%26)), 1000+999%2), ""}
+		table.set(some, model[some], uint64(i+2000))
+	}
+	if len(shard.arena) > full+16 {
+		t.Errorf("1000 rewrites of one length made the arena grow from %d to %d bytes", full, len(shard.arena))
 	}
 	for id, m := range model {
 		table.check(t, id, m)
