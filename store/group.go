@@ -31,7 +31,7 @@ type change struct {
 // queue is where changes wait for their turn.
 type queue struct {
 	mu    sync.Mutex
-	queue *callers
+	queue *callers // nil if nobody waits
 }
 
 // callers are changes that wait together; done is closed when none waits any more.
@@ -61,6 +61,23 @@ func (q *queue) take() []*change {
 	return list
 }
 
+// gather lets those come along who are about to: as a rule the callers who were
+// woken a moment ago. It ends when nobody has come while others could run, or when
+// there are so many that an fsync is cheap for each of them: more had better come
+// while these are worked on, on another processor.
+func (q *queue) gather() {
+	const many = 64
+	for before := 0; ; runtime.Gosched() {
+		q.mu.Lock()
+		n := len(q.queue.changes)
+		q.mu.Unlock()
+		if n == before || n >= many {
+			return
+		}
+		before = n
+	}
+}
+
 // errAbandoned is what the other changes of a group get when a function ends its
 // goroutine, as FailNow of a test does, instead of returning.
 var errAbandoned = errors.New("store: another change ended the goroutine that made this one")
@@ -80,11 +97,10 @@ func (t *Table) do(c *change) {
 
 // lead makes the changes of all who wait.
 func (t *Table) lead(with *callers) {
-	defer close(with.done)
 	t.turn <- struct{}{}
 	defer func() { <-t.turn }()
-	// Those who were just woken come again before long; they may come along.
-	runtime.Gosched()
+	defer close(with.done) // first: who is woken may come along with the next group
+	t.queue.gather()
 	for waiting := t.queue.take(); len(waiting) > 0; {
 		waiting = t.group(waiting)
 	}
