@@ -58,7 +58,8 @@ func (w *lastingWorld) start(r *rapid.T) {
 
 func (w *lastingWorld) check(r *rapid.T) {
 	want, got := w.model.lasting(), w.table.lasting()
-	for _, p := range []picture{want, got} {
+	for _, p := range []*picture{&want, &got} {
+		p.Records = append([]string{}, p.Records...) // not nil
 		for i := range p.SVMs {
 			p.SVMs[i].State = 0 // follows from when it was heard
 		}
