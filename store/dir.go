@@ -152,10 +152,11 @@ func (d *Dir) tidy(name string) error {
 	path := filepath.Join(d.path, name)
 	whole, unfinished := strings.CutSuffix(name, partial)
 	_, snapshot := snapshotNumber(whole)
+	_, segment := wal.SegmentNumber(name)
 	switch {
 	case unfinished && (snapshot || whole == formatName):
 		return os.Remove(path)
-	case !unfinished && snapshot:
+	case segment, snapshot, name == formatName:
 		return os.Chmod(path, 0o600)
 	}
 	return nil

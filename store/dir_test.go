@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func openDir(t testing.TB, dir string) *Dir {
@@ -134,30 +135,176 @@ func TestSnapshotsKeepEverything(t *testing.T) {
 		"snapshot-0000000000000008", "snapshot-000000000000000a"}; !slices.Equal(names, want) {
 		t.Errorf("the directory has %v", names)
 	}
-	sum, err := Verify(dir, nil, func(d Damage) { t.Error(d) })
-	t.Log(sum, err)
+	for _, name := range names {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode of %s: %v, %v; want 0600", name, info.Mode(), err)
+		}
+	}
+	mustVerify(t, dir)
 }
 
-func TestBackupAndRestore(t *testing.T) {
+// A copy may have come with other rights, and with what a crash has left.
+func TestOpeningTidiesWhatIsOurs(t *testing.T) {
+	dir := t.TempDir()
+	x := open(t, Config{Journal: openDir(t, dir)})
+	x.must(t, furnish)
+	if err := x.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x.tenant(t, "last")
+	want := x.lasting()
+	dir = copyDir(t, dir)
+	x.Close()
+	foreign := map[string]string{
+		"letter.txt": "dear", "film.mkv.partial": "half", "snapshot-1": "of a disk", "snapshot-of.partial": "of a disk", "log-1": "of a ship",
+	}
+	writeFiles(t, dir, foreign)
+	left := []string{"snapshot-0000000000000003.partial", "journal.partial"}
+	writeFiles(t, dir, map[string]string{left[0]: "half", left[1]: "svm"})
+	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	names, _ := readNames(dir)
+	for _, name := range names {
+		if err := os.Chmod(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	y := open(t, Config{Journal: openDir(t, dir)})
+	if diff := diff(want, y.lasting()); diff != "" {
+		t.Errorf("(-before +after)\n%s", diff)
+	}
+	for name, text := range foreign {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(b) != text {
+			t.Errorf("%s, which is not ours, is %q, %v", name, b, err)
+		}
+	}
+	for _, name := range left {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+	for _, name := range names {
+		if name != formatName && !strings.HasPrefix(name, "log-0000") && !strings.HasPrefix(name, "snapshot-0000") || slices.Contains(left, name) {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode of %s: %v, %v; want 0600", name, info.Mode(), err)
+		}
+	}
+}
+
+// A journal that is something else is not touched.
+func TestDirectoryOfSomebodyElseIsRefused(t *testing.T) {
+	for _, text := range []string{"dear diary,\nit rains", "svmgate", "svmgate journal 0\n", "SVMGATE JOURNAL 2\n"} {
+		dir := t.TempDir()
+		writeFiles(t, dir, map[string]string{formatName: text})
+		_, err := OpenDir(dir)
+		b, _ := os.ReadFile(filepath.Join(dir, formatName))
+		if text == "svmgate" { // the beginning of a mark
+			if err != nil || string(b) != formatLine {
+				t.Errorf("a mark that a crash cut: %v, and there is %q", err, b)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, formatName)) || string(b) != text {
+			t.Errorf("%q: OpenDir = %v, and there is %q; want an error that names the file", text, err, b)
+		}
+	}
+}
+
+// A mark that was cut does not make the directory one of release 1, nor a new one.
+func TestCutMarkLosesNothing(t *testing.T) {
+	whole := t.TempDir()
+	x := open(t, Config{Journal: openDir(t, whole)})
+	x.must(t, furnish)
+	want := x.lasting()
+	x.Close()
+	for cut := range len(formatLine) {
+		dir := copyDir(t, whole)
+		writeFiles(t, dir, map[string]string{formatName: formatLine[:cut]})
+		if diff := diff(want, open(t, Config{Journal: openDir(t, dir)}).lasting()); diff != "" {
+			t.Fatalf("cut at byte %d (-before +after)\n%s", cut, diff)
+		}
+	}
+}
+
+// A conversion that was cut short is begun again, from all that release 1 has
+// written; also from what it wrote after the attempt.
+func TestConversionCanBeCutShort(t *testing.T) {
+	var records []Record
 	x := open(t, Config{})
 	x.must(t, furnish)
-	var b bytes.Buffer
-	if err := x.Backup(t.Context(), &b); err != nil {
-		t.Fatal(err)
+	for _, r := range x.all() {
+		if lasts(r) {
+			records = append(records, r)
+		}
 	}
 	dir := t.TempDir()
-	sum, err := Restore(dir, bytes.NewReader(b.Bytes()), int64(b.Len()), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Log(sum)
+	writeRelease1(t, dir, records)
 	y := open(t, Config{Journal: openDir(t, dir)})
 	if diff := diff(x.lasting(), y.lasting()); diff != "" {
-		t.Fatal(diff)
+		t.Fatalf("(-release 1 +converted)\n%s", diff)
 	}
-	z := open(t, Config{})
-	if sum, err = z.RestoreAsNew(bytes.NewReader(b.Bytes()), int64(b.Len())); err != nil {
+	y.Close()
+	converted := contents(t, dir)
+	snapshot, log := snapshotName(firstBehind), "log-0000000000000002"
+
+	x.tenant(t, "written by release 1 after the attempt")
+	tenant := x.Tenants()[1]
+	later := x.record(Key{KindTenant, tenant.ID})
+	for name, files := range map[string]map[string]string{
+		"in the log":      {log: converted[log][:5]},
+		"at the snapshot": {log: converted[log], snapshot + partial: converted[snapshot][:100]},
+		"at the mark":     {log: converted[log], snapshot: converted[snapshot], formatName + partial: "svm"},
+		"and damaged":     {log: converted[log], snapshot: "svmgate snapshot 1\nno"},
+	} {
+		dir := t.TempDir()
+		writeRelease1(t, dir, append(slices.Clone(records), later))
+		writeFiles(t, dir, files)
+		for round := range 3 {
+			z := open(t, Config{Journal: openDir(t, dir)})
+			if diff := diff(x.lasting(), z.lasting()); diff != "" {
+				t.Fatalf("cut short %s, start %d (-release 1 +converted)\n%s", name, round, diff)
+			}
+			if err := z.Close(); err != nil {
+				t.Fatal(err)
+			}
+			mustVerify(t, dir)
+		}
+	}
+	delete(converted, snapshot)
+	dir = t.TempDir()
+	writeFiles(t, dir, converted)
+	d := openDir(t, dir)
+	if _, err := Open(Config{Journal: d}); err == nil || !strings.Contains(err.Error(), snapshot) {
+		t.Errorf("a converted directory without its snapshot: %v, want an error that names it", err)
+	}
+}
+
+// A Dir is a journal for whoever wants records.
+func TestDirReplaysItsRecords(t *testing.T) {
+	dir := t.TempDir()
+	x := open(t, Config{Journal: openDir(t, dir)})
+	x.must(t, furnish)
+	want := map[Key]Record{}
+	for _, r := range x.all() {
+		if lasts(r) {
+			want[r.Key] = r
+		}
+	}
+	x.Close()
+	d := openDir(t, dir)
+	got := map[Key]Record{}
+	if err := d.Replay(func(r Record) error { got[r.Key] = r; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	t.Log(sum)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-written +replayed)\n%s", diff)
+	}
+	stop := errors.New("enough")
+	d.Close()
+	if err := openDir(t, dir).Replay(func(Record) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("Replay = %v, want the error of its function", err)
+	}
 }

@@ -49,7 +49,7 @@ func eachRecord(list []byte, fn func(listed) error) error {
 	for at := 0; at < len(list); {
 		body, end := cutRecord(list, at)
 		r := listed{offset: at}
-		if body != nil {
+		if len(body) >= leastRecord {
 			r.Record, r.sound = parseRecord(body)
 			r.sound = r.sound && isWhole(list, at, body)
 		} else if len(list)-at > recordHead {
@@ -81,22 +81,31 @@ func isSound(list []byte, at int) bool {
 }
 
 // behind returns where to go on behind a record that is not sound, and up to
-// where lengths can be relied on. It may be the length that is damaged: if going
-// by lengths leads neither to a sound record nor to the end of the list, the next
-// sound one is looked for, as long as that does not take too long.
+// where lengths can be relied on. It may be the length that is damaged. So a sound
+// record is looked for within what it says is the record, and behind that, too, if
+// going on by lengths leads neither to a sound record nor to the end of the list;
+// as long as that does not take too long.
 func behind(list []byte, at int) (next, sure int) {
+	next, sure = byLengths(list, at)
+	most := 64 * len(list)
+	for i := at + 1; i < next && most > 0; i++ {
+		if isSound(list, i) {
+			return i, i
+		}
+		body, _ := cutRecord(list, i)
+		most -= recordHead + len(body)
+	}
+	return next, sure
+}
+
+// byLengths returns where the record behind the one at a place begins, if lengths
+// lead from there to a sound record or to the end, and where that is. Otherwise
+// both are the end of the list.
+func byLengths(list []byte, at int) (next, sure int) {
 	body, end := cutRecord(list, at)
-	next = end
-	for body != nil {
+	for next = end; body != nil; body, end = cutRecord(list, end) {
 		if end == len(list) || isSound(list, end) {
 			return next, end
-		}
-		body, end = cutRecord(list, end)
-	}
-	for left := 64 * len(list); at < len(list)-recordHead && left > 0; left -= recordHead + len(body) {
-		at++
-		if body, _ = cutRecord(list, at); isSound(list, at) {
-			return at, at
 		}
 	}
 	return len(list), len(list)

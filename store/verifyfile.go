@@ -158,14 +158,13 @@ func (v *verifier) frames(path, header string, r io.ReaderAt, size int64, fn fun
 		case errors.Is(err, wal.ErrTorn):
 			return v.torn(path, header, r, offset, frames.size)
 		case errors.As(err, &damage):
-			hurt := false
-			if payload, ok := wal.ReadDamagedFrameAt(r, frames.size, offset); ok {
-				hurt = fn(offset, payload)
-			}
-			if !hurt {
+			payload, ok := wal.ReadDamagedFrameAt(r, frames.size, offset)
+			if !ok || !fn(offset, payload) {
 				v.report(Damage{path, offset, "", damage.Reason})
 			}
-			if _, _, found := frames.Resync(); !found {
+			if ok { // the next one may be damaged, too: Resync would pass it over
+				frames.Frames = wal.ReadFrames(r, frames.size, offset+wal.FrameHeader+int64(len(payload)))
+			} else if _, _, found := frames.Resync(); !found {
 				return nil
 			}
 		default:
