@@ -337,8 +337,8 @@ func (tx *Tx) PutVM(vm VM) (bool, error) {
 	return registered || placed, nil
 }
 
-// stagedVM is the records of a VM, valid until the next are asked for, and where in the stage they are; -1 if they
-// are not.
+// stagedVM is the records of a VM, valid until the next are asked for, and where
+// in the stage they are; -1 if they are not.
 type stagedVM struct {
 	vmEntry
 	at [2]int

@@ -165,6 +165,9 @@ func checkText(field, value string, most int) error {
 	if len(value) > most {
 		return fieldError(field, value, "is %d bytes long; at most %d are allowed", len(value), most)
 	}
+	if isPlain(value) { // nearly always
+		return nil
+	}
 	if !utf8.ValidString(value) {
 		return fieldError(field, value, "must be valid UTF-8")
 	}
@@ -172,6 +175,16 @@ func checkText(field, value string, most int) error {
 		return fieldError(field, value, "must not contain control characters")
 	}
 	return nil
+}
+
+// isPlain reports whether s is printable ASCII.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func checkCount(field string, n int) error {
