@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/svmgate/svmgate/store/internal/wal"
 )
@@ -138,67 +139,96 @@ func pairIn(t *testing.T, x tester, w byte) (n int64) {
 	return n
 }
 
+// Whatever is written between any two pieces of a backup, it is of one moment.
+func TestBackupWhileItsWriterChangesTheTable(t *testing.T) {
+	x := open(t, Config{})
+	x.must(t, func(tx *Tx) error {
+		var err error
+		for n := range 200 {
+			err = errors.Join(err, only(tx.PutVM(VM{BIOS: numberedBIOS(n), UserData: strings.Repeat("x", 60_000)})))
+		}
+		return err
+	})
+	var b bytes.Buffer
+	pieces := int64(0)
+	w := writerFunc(func(p []byte) (int, error) {
+		pieces++
+		for w := range byte(8) {
+			if err := x.putPair(w, pieces); err != nil {
+				t.Error(err)
+			}
+		}
+		return b.Write(p)
+	})
+	if err := x.Backup(t.Context(), w); err != nil || pieces < 5 {
+		t.Fatalf("Backup in %d pieces: %v", pieces, err)
+	}
+	y := newTable(Config{})
+	if err := y.loadSnapshot(bytes.NewReader(b.Bytes()), int64(b.Len())); err != nil {
+		t.Fatal(err)
+	}
+	for w := range byte(8) {
+		if n := pairIn(t, tester{y}, w); n < pieces-2 {
+			t.Errorf("writer %d wrote %d pairs before the last piece, the backup has the %dth", w, pieces, n)
+		}
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
 // A backup that begins while a change is on its way to the disk has the change,
 // or is made before it; never a half of it.
 func TestBackupThatBeginsDuringAChange(t *testing.T) {
-	j := newSlowJournal()
-	x := open(t, Config{Journal: j})
-	write := func(fn func() error) chan error {
-		done := make(chan error, 1)
-		go func() { done <- fn() }()
-		return done
-	}
-	done := write(func() error { // so much that the backup is written in several pieces
-		return x.Update(func(tx *Tx) error {
+	synctest.Test(t, func(t *testing.T) {
+		j := newSlowJournal()
+		x := open(t, Config{Journal: j})
+		go func() { <-j.started; j.end <- nil }()
+		x.must(t, func(tx *Tx) error { // so much that the backup is written in several pieces
 			var err error
 			for n := range 100 {
 				err = errors.Join(err, only(tx.PutVM(VM{BIOS: numberedBIOS(n), UserData: strings.Repeat("x", 60_000)})))
 			}
 			return err
 		})
-	})
-	<-j.started
-	j.end <- nil
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-
-	var w byte // whose VM is in a part of the table that is written first
-	for hashBIOS(&BIOSID{w + 1, 0})>>56 > 10 {
-		w++
-	}
-	done = write(func() error { return x.putPair(w, 7) })
-	<-j.started // staged, and not visible
-	gate := &gatedWriter{begun: make(chan struct{}), goOn: make(chan struct{})}
-	saved := write(func() error { return x.Backup(t.Context(), gate) })
-	select {
-	case <-gate.begun: // it scans already: the change comes in the midst of it
+		var w byte // whose VM is in a part of the table that is written first
+		for hashBIOS(&BIOSID{w + 1, 0})>>56 > 10 {
+			w++
+		}
+		var all sync.WaitGroup
+		all.Go(func() {
+			if err := x.putPair(w, 7); err != nil {
+				t.Error(err)
+			}
+		})
+		<-j.started // staged, and not visible
+		gate := &gatedWriter{goOn: make(chan struct{})}
+		all.Go(func() {
+			if err := x.Backup(context.Background(), gate); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait() // the backup waits for the change, or is in the midst of its work
 		j.end <- nil
-	case j.end <- nil: // it waits for the change
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	close(gate.goOn)
-	if err := <-saved; err != nil {
-		t.Fatal(err)
-	}
-	y := newTable(Config{})
-	if err := y.loadSnapshot(bytes.NewReader(gate.Bytes()), int64(gate.Len())); err != nil {
-		t.Fatal(err)
-	}
-	pairIn(t, tester{y}, w)
+		synctest.Wait()
+		close(gate.goOn)
+		all.Wait()
+		y := newTable(Config{})
+		if err := y.loadSnapshot(bytes.NewReader(gate.Bytes()), int64(gate.Len())); err != nil {
+			t.Fatal(err)
+		}
+		pairIn(t, tester{y}, w)
+	})
 }
 
 // A gatedWriter waits at its first piece.
 type gatedWriter struct {
 	bytes.Buffer
-	begun, goOn chan struct{}
-	once        sync.Once
+	goOn chan struct{}
 }
 
 func (g *gatedWriter) Write(p []byte) (int, error) {
-	g.once.Do(func() { close(g.begun) })
 	<-g.goOn
 	return g.Buffer.Write(p)
 }
@@ -492,7 +522,17 @@ func TestRestoreAsNewLeavesTheRest(t *testing.T) {
 
 // A name that another tenant has by now is refused before anything is changed.
 func TestRestoreAsNewRefusesANameThatIsTaken(t *testing.T) {
-	x, backup, _ := newerThan(t)
+	x := open(t, Config{})
+	x.must(t, func(tx *Tx) error { // more than is written at once
+		err := furnish(tx)
+		for n := range 5000 {
+			id := TenantID(numberedBIOS(n))
+			err = errors.Join(err, only(tx.PutTenant(Tenant{ID: id, Name: id.String()})))
+		}
+		return errors.Join(err, only(tx.PutTenant(Tenant{ID: TenantID{12}, Name: "deleted"})))
+	})
+	backup := x.backup(t)
+	x.deleteTenant(t, TenantID{12})
 	id := x.tenant(t, "deleted")
 	before := x.picture()
 	_, err := x.RestoreAsNew(backup, backup.Size())

@@ -272,21 +272,32 @@ func TestCloseEndsASnapshot(t *testing.T) {
 	x := open(t, Config{Journal: quick(t, dir, 0)})
 	x.must(t, furnish)
 	x.mu.Lock() // the snapshot waits to read the first shard
-	done := make(chan error)
-	go func() { done <- x.Snapshot(context.Background()) }()
+	var failed error
+	done := make(chan struct{})
+	go func() {
+		failed = x.Snapshot(context.Background())
+		close(done)
+	}()
 	for names := []string(nil); !strings.Contains(strings.Join(names, " "), partial); {
 		names, _ = readNames(dir)
 	}
 	closed := make(chan error)
 	go func() { closed <- x.Close() }()
-	select {
-	case <-closed:
-		t.Error("Close returned while a snapshot was being written")
-	case <-x.life.Done():
+	<-x.life.Done()
+	for range 1000 { // in which Close would long be done
+		lock, err := lockDir(dir)
+		if err != nil {
+			continue
+		}
+		lock.Close()
+		if err := inTime(func() error { <-done; return nil }); err != nil {
+			t.Error("the directory is unlocked while a snapshot is being written")
+		}
+		break
 	}
 	x.mu.Unlock()
-	if err := <-done; !errors.Is(err, ErrClosed) {
-		t.Errorf("Snapshot = %v, want ErrClosed", err)
+	if <-done; !errors.Is(failed, ErrClosed) {
+		t.Errorf("Snapshot = %v, want ErrClosed", failed)
 	}
 	if err := <-closed; err != nil {
 		t.Error(err)
