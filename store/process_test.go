@@ -1,12 +1,12 @@
 package store
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,8 +22,12 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "writer":
 		err = writeUntilKilled(dir)
+	case "whole":
+		err = convertOrRestore(dir)
 	case "full":
 		err = fillDisk(dir)
+	case "read-only":
+		err = openReadOnly(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -36,87 +40,6 @@ func process(role, dir string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "STORE_TEST_PROCESS="+role+":"+dir)
 	cmd.Stderr = os.Stderr
 	return cmd
-}
-
-// writeUntilKilled registers VMs in changes of different sizes, and prints how
-// many there are when they are acknowledged.
-func writeUntilKilled(dir string) error {
-	j, err := OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	table, err := Open(Config{Journal: j})
-	if err != nil {
-		return err
-	}
-	for n := table.Stats().VMs; ; {
-		more := 1 + n*7%40
-		err := table.Update(func(tx *Tx) error {
-			for i := n; i < n+more; i++ {
-				if _, err := tx.PutVM(VM{BIOS: numberedBIOS(i), Name: strconv.Itoa(i), UserData: strings.Repeat("x", i%2000)}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		n += more
-		fmt.Println(n, more)
-	}
-}
-
-// Whatever was acknowledged is there after kill -9 at any moment, and of a change
-// that was not there is all or nothing.
-//
-// It is not parallel to tests that open directories: until the new process runs,
-// it shares their locks.
-func TestAcknowledgedWritesSurviveKill9(t *testing.T) {
-	dir := t.TempDir()
-	for cycle := range 3 {
-		cmd := process("writer", dir)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		acknowledged, lines := 0, bufio.NewScanner(out)
-		for n := 0; lines.Scan(); n++ {
-			if _, err := fmt.Sscan(lines.Text(), &acknowledged, new(int)); err != nil {
-				t.Fatalf("the writer says %q: %v", lines.Text(), err)
-			}
-			if n == 20+17*cycle { // and on it writes until the signal arrives
-				cmd.Process.Signal(syscall.SIGKILL)
-			}
-		}
-		if err := cmd.Wait(); err == nil || acknowledged == 0 {
-			t.Fatalf("the writer ended by itself, with %d VMs: %v", acknowledged, err)
-		}
-		got := vmsIn(t, dir)
-		// The next change after the last acknowledged one may be there: all of it.
-		if next := acknowledged + 1 + acknowledged*7%40; got != acknowledged && got != next {
-			t.Fatalf("cycle %d: %d VMs were acknowledged and %d are there; want as many, or %d", cycle, acknowledged, got, next)
-		}
-	}
-}
-
-// vmsIn counts the VMs in the journal of dir; each must be as it was written.
-func vmsIn(t *testing.T, dir string) int {
-	t.Helper()
-	table := open(t, Config{Journal: openDir(t, dir)})
-	n := table.Stats().VMs
-	for i := range n {
-		if vm, ok := table.VM(numberedBIOS(i)); !ok || vm.Name != strconv.Itoa(i) || len(vm.UserData) != i%2000 {
-			t.Fatalf("VM %d of %d is %v, %+v", i, n, ok, vm)
-		}
-	}
-	if err := table.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // fillDisk makes dir a file system of 256 KiB and writes until it is full.
@@ -143,15 +66,28 @@ func fillDisk(dir string) error {
 			return err
 		})
 	}
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 1<<16), 0o600); err != nil {
+		return err
+	}
 	n := 0
 	for ; err == nil; n++ {
 		err = put(n, 10_000)
 	}
-	if n--; !errors.Is(err, ErrReadOnly) || n < 10 || table.Stats().VMs != n {
+	if n--; !errors.Is(err, ErrReadOnly) || n < 5 || table.Stats().VMs != n || !table.Disk().Refusing || table.Fault() != nil {
 		return fmt.Errorf("after %d VMs of %d: %w; want ErrReadOnly", n, table.Stats().VMs, err)
 	}
 	if err := put(n, 10); err != nil { // for which there is room
 		return fmt.Errorf("a small change after a large one was refused: %w", err)
+	}
+	if err := snapshotFails(table, dir); err != nil {
+		return err
+	}
+	if err := os.Remove(ballast); err != nil {
+		return err
+	}
+	if n++; put(n, 10_000) != nil || table.Disk().Refusing {
+		return fmt.Errorf("with room again a change is refused: %+v", table.Disk())
 	}
 	if err := table.Close(); err != nil {
 		return err
@@ -166,10 +102,62 @@ func fillDisk(dir string) error {
 	return nil
 }
 
+// snapshotFails checks that a snapshot for which there is no room leaves nothing.
+func snapshotFails(table *Table, dir string) error {
+	if err := table.Snapshot(context.Background()); !errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("a snapshot on a full disk: %w; want ENOSPC", err)
+	}
+	names, err := readNames(dir)
+	for _, name := range names {
+		if strings.HasPrefix(name, "snapshot-") {
+			return fmt.Errorf("a snapshot that failed left %s", name)
+		}
+	}
+	return err
+}
+
+// openReadOnly opens a directory of a file system that can only be read.
+func openReadOnly(dir string) error {
+	err := errors.Join(
+		syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),
+		syscall.Mount("none", dir, "tmpfs", 0, "size=256k"),
+	)
+	if err != nil {
+		fmt.Println("skip:", err)
+		return nil
+	}
+	j, err := OpenDir(filepath.Join(dir, "d"))
+	if err != nil {
+		return err
+	}
+	table, err := Open(Config{Journal: j})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(putRow(table, 1, 1), table.Close(), syscall.Mount("none", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, "")); err != nil {
+		return err
+	}
+	for _, name := range []string{"d", "to be made"} {
+		path := filepath.Join(dir, name)
+		if _, err := OpenDir(path); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), path) {
+			return fmt.Errorf("OpenDir of what can only be read: %w; want an error that names %s", err, path)
+		}
+	}
+	_, err = Verify(filepath.Join(dir, "d"), nil, func(d Damage) { fmt.Println(d) })
+	fmt.Println("done")
+	return err
+}
+
 // A full disk refuses writes, keeps what was acknowledged, and takes writes again
 // when there is room.
-func TestFullDiskRefusesWritesAndLosesNothing(t *testing.T) {
-	cmd := process("full", t.TempDir())
+func TestFullDiskRefusesWritesAndLosesNothing(t *testing.T) { inMountNamespace(t, "full") }
+
+// A directory that can not be written is no place for a table; it can be verified.
+func TestReadOnlyDirectoryIsNamed(t *testing.T) { inMountNamespace(t, "read-only") }
+
+func inMountNamespace(t *testing.T, role string) {
+	t.Helper()
+	cmd := process(role, t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	out, err := cmd.Output()
 	switch {
