@@ -283,7 +283,7 @@ func TestVerifyTellsHowFarItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var at []int64
-	sum, err := Verify(dir, func(done, total int64) { at = append(at, done) }, func(d Damage) { t.Error(d) })
+	sum, err := Verify(dir, func(done, _ int64) { at = append(at, done) }, func(d Damage) { t.Error(d) })
 	if err != nil || len(at) < 4 || at[len(at)-1] != sum.Bytes || !slices.IsSorted(at) {
 		t.Errorf("Verify = %+v, %v; it told of %v, want some steps that end at %d", sum, err, at, sum.Bytes)
 	}
