@@ -48,8 +48,10 @@ type tenantFacts struct {
 type svmFacts struct {
 	// What an answer needs of an SVM comes first: it is a cache line.
 	entry      *store.SVMEntry // nil: forgotten
-	fragment   []byte
-	print      uint64 // fingerprint of id and address
+	fragment   string          // JSON, see appendFragment
+	print      uint64          // fingerprint of id and address
+	hash       uint64          // hashSVM
+	inverse    uint64          // of its weight
 	host, wide store.Symbol
 	version    uint16 // in words.svmVersions; 0 unknown
 	kinds      uint8  // bit per kind; 0 means all
@@ -62,6 +64,8 @@ type svmFacts struct {
 	open    bool // takes agents without connection protection
 	tags    []uint16
 	tenants []uint32
+
+	_ [8]byte // to two cache lines
 }
 
 // words number the strings that settings and SVMs share, so that candidate sets
@@ -136,7 +140,7 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 			continue
 		}
 		next.byID[f.entry.ID] = i
-		next.members = append(next.members, memberOf(f.entry))
+		next.members = append(next.members, member{hash: f.hash, inverse: f.inverse, index: uint32(i)})
 	}
 	next.circle = old.circle.follow(next.members)
 	next.sets = new(atomic.Pointer[setTable])
@@ -200,9 +204,10 @@ func (s *Selector) compileSVM(e *store.SVMEntry, w *words) svmFacts {
 		return svmFacts{}
 	}
 	f := svmFacts{
-		entry: e, fragment: appendFragment(nil, &e.SVM),
+		entry: e, fragment: string(appendFragment(nil, &e.SVM)),
 		print: xxhash.Sum64String(string(e.ID[:]) + e.Address),
-		host:  e.Symbols.At(store.PathHost), wide: e.Symbols.At(s.level),
+		hash:  hashSVM(e.ID), inverse: inverse(e.Weight()),
+		host: e.Symbols.At(store.PathHost), wide: e.Symbols.At(s.level),
 		version: w.svmVersions[e.Version], encryption: e.Encryption, open: !e.Encryption || e.AllowUnprotected,
 		large: e.LargeInfra, licensed: e.Licensed, openstack: e.Platform == store.OpenStack, key: e.License.Key,
 	}

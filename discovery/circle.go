@@ -1,10 +1,6 @@
 package discovery
 
-import (
-	"slices"
-
-	"github.com/svmgate/svmgate/store"
-)
+import "slices"
 
 // A member is an SVM as the rendezvous order needs it: 24 bytes, so that a class
 // of SmallClass lies in 24 cache lines.
@@ -14,14 +10,11 @@ type member struct {
 	index   uint32
 }
 
-func memberOf(e *store.SVMEntry) member {
-	return member{hash: hashSVM(e.ID), inverse: inverse(e.Weight()), index: uint32(e.Index)}
-}
-
 // slotBits has a bit for every slot of the circle.
 type slotBits [circleSlots / 64]uint64
 
-func (b *slotBits) has(slot int) bool { return b[slot/64]>>(slot%64)&1 == 1 }
+// at is 1 for a slot that is set, else 0.
+func (b *slotBits) at(slot int) int { return int(b[slot/64] >> (slot % 64) & 1) }
 
 func (b *slotBits) set(slot int) { b[slot/64] |= 1 << (slot % 64) }
 
@@ -30,10 +23,19 @@ func (b *slotBits) set(slot int) { b[slot/64] |= 1 << (slot % 64) }
 type circle struct {
 	members []member // what it was built from
 	scale   int
-	starts  []uint32 // by slot: where its owners start; one more at the end
-	owners  []uint32 // positions in members
-	all     large    // for walks over all members
+
+	// owners has an SVM's index for a slot with one owner, so that most probes
+	// look at one place. Of a slot with several it has several + where they are
+	// listed: their number, then their indexes.
+	owners []uint32
+	lists  []uint32
+	all    large // for walks over all members
 }
+
+const (
+	several = 1 << 31
+	nobody  = 1<<32 - 1
+)
 
 // follow returns the circle of the given members: c itself if they are the same.
 // A table with no more SVMs than a small class has needs no circle.
@@ -48,29 +50,39 @@ func (c *circle) follow(members []member) *circle {
 	if len(members) <= SmallClass {
 		return next
 	}
-	next.starts = make([]uint32, circleSlots+1)
-	next.eachSlot(members, func(_ int, slot int) { next.starts[slot+1]++ })
-	for i := range circleSlots {
-		next.starts[i+1] += next.starts[i]
-	}
-	next.owners = make([]uint32, next.starts[circleSlots])
-	filled := slices.Clone(next.starts)
+	owned := make([]uint64, 0, len(members)*fullSlots) // slot, then index
 	next.all.slots = new(slotBits)
-	next.eachSlot(members, func(pos, slot int) {
-		next.owners[filled[slot]] = uint32(pos)
-		filled[slot]++
+	next.eachSlot(members, func(m member, slot int) {
+		owned = append(owned, uint64(slot)<<32|uint64(m.index))
 		next.all.slots.set(slot)
 	})
+	slices.Sort(owned)
+	next.owners = slices.Repeat([]uint32{nobody}, circleSlots)
+	for owned = slices.Compact(owned); len(owned) > 0; { // an SVM may own a slot twice
+		slot, n := owned[0]>>32, 1
+		for n < len(owned) && owned[n]>>32 == slot {
+			n++
+		}
+		next.owners[slot] = uint32(owned[0])
+		if n > 1 {
+			next.owners[slot] = several + uint32(len(next.lists))
+			next.lists = append(next.lists, uint32(n))
+			for _, o := range owned[:n] {
+				next.lists = append(next.lists, uint32(o))
+			}
+		}
+		owned = owned[n:]
+	}
 	return next
 }
 
 // weight returns the weight that inverse was made from.
 func (m member) weight() int { return int(^uint64(0) / m.inverse) }
 
-func (c *circle) eachSlot(members []member, fn func(position, slot int)) {
-	for pos, m := range members {
+func (c *circle) eachSlot(members []member, fn func(m member, slot int)) {
+	for _, m := range members {
 		for j := range slotCount(m.weight(), c.scale) {
-			fn(pos, slot(m.hash, j))
+			fn(m, slot(m.hash, j))
 		}
 	}
 }
@@ -78,10 +90,24 @@ func (c *circle) eachSlot(members []member, fn func(position, slot int)) {
 // bitsOf returns the slots that some of the members own.
 func (c *circle) bitsOf(members []member) *slotBits {
 	b := new(slotBits)
-	c.eachSlot(members, func(_, slot int) { b.set(slot) })
+	c.eachSlot(members, func(_ member, slot int) { b.set(slot) })
 	return b
 }
 
-// ownersOf returns the owners of a slot, as positions in members. An SVM that
-// owns a slot twice is among them twice.
-func (c *circle) ownersOf(slot int) []uint32 { return c.owners[c.starts[slot]:c.starts[slot+1]] }
+// ownersOf returns the indexes of a slot's owners.
+func (c *circle) ownersOf(slot int) []uint32 {
+	switch o := c.owners[slot]; {
+	case o < several:
+		return c.owners[slot : slot+1]
+	case o == nobody:
+		return nil
+	default:
+		return c.list(o)
+	}
+}
+
+// list returns what is listed for a slot with several owners.
+func (c *circle) list(owners uint32) []uint32 {
+	list := c.lists[owners-several:]
+	return list[1 : 1+list[0]]
+}

@@ -204,7 +204,7 @@ func (w *walk) candidate(m member, result Result) Candidate {
 	r := f.admits(w.area, w.c.words)
 	switch {
 	case r != passes:
-	case c.State == store.Down, c.State == store.Draining, slices.Contains(w.failed[:w.nFailed], c.index):
+	case c.State == store.Down, c.State == store.Draining, slices.Contains(w.failed[:w.nFailed], m.index):
 		r = ruleState
 	case result == OverCapacity:
 		c.place.first = uint64(max(0, c.Load)) << 32 / uint64(c.Capacity)
@@ -236,8 +236,7 @@ func (w *walk) placeLarge(list []Candidate) {
 	}
 	met := map[uint32]uint64{}
 	for i := range MaxProbes {
-		for _, pos := range w.c.circle.ownersOf(probe(w.agent, i)) {
-			index := w.c.members[pos].index
+		for _, index := range w.c.circle.ownersOf(probe(w.agent, i)) {
 			if _, ok := met[index]; !ok {
 				met[index] = uint64(i)
 			}

@@ -38,9 +38,14 @@ func hashSVM(id store.SVMID) uint64 { return xxhash.Sum64(id[:]) }
 // mix is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): every bit of
 // x reaches every bit of the result.
 func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x = premix(x)
 	return x ^ x>>31
+}
+
+// premix is mix without its last step, which leaves the upper 31 bits alone.
+func premix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	return (x ^ x>>27) * 0x94d049bb133111eb
 }
 
 // cost is the agent's cost of an SVM, the hashes of both being given: less is
@@ -113,7 +118,7 @@ var logTable = func() (table [257]uint64) {
 
 // probe is the slot that an agent probes as its i-th, counting from 0.
 func probe(agent uint64, i int) int {
-	return int(mix((agent^probeSalt)+uint64(i+1)*golden) >> (64 - circleBits))
+	return int(premix((agent^probeSalt)+uint64(i+1)*golden) >> (64 - circleBits))
 }
 
 // slot is the j-th slot that an SVM owns, counting from 0. SVMs may share slots.

@@ -102,9 +102,9 @@ type Pick struct {
 	SVM   *store.SVM
 	Local bool
 
-	fragment []byte // JSON of the SVM, without "local" and the closing brace
+	index    int32
+	fragment string // JSON of the SVM, without "local" and the closing brace
 	print    uint64 // fingerprint of id and address
-	index    int
 }
 
 // SVMs returns the SVMs of the answer, best first. The slice is valid until the

@@ -21,7 +21,7 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	if !registered || a.Result != Assigned {
 		return
 	}
-	first := a.picks[0].index
+	first := int(a.picks[0].index)
 	was := slot.Assign(first)
 	if was < 0 {
 		if i, ok := c.byID[q.Current]; ok {
@@ -155,7 +155,7 @@ func (w *walk) prepare(t *tenantFacts, slot store.Slot, registered bool) {
 	w.limit = min(w.limit, MaxLimit)
 	for _, id := range q.Failed[:min(len(q.Failed), MaxLimit)] {
 		if i, ok := c.byID[id]; ok {
-			w.failed[w.nFailed] = i
+			w.failed[w.nFailed] = uint32(i)
 			w.nFailed++
 		}
 	}

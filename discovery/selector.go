@@ -112,7 +112,7 @@ func New(cfg Config) (*Selector, error) {
 		table: cfg.Table, matrix: cfg.Matrix, log: cfg.Logger,
 		serve: cfg.Unregistered == Serve, level: cfg.OpenStackLocality,
 		dead: Pick{
-			SVM: dead, fragment: appendFragment(nil, dead), index: -1,
+			SVM: dead, fragment: string(appendFragment(nil, dead)), index: -1,
 			print: xxhash.Sum64String(string(dead.ID[:]) + dead.Address),
 		},
 		misses: make(chan miss, 1024), stop: make(chan struct{}), idle: make(chan chan struct{}),

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/svmgate/svmgate/store"
@@ -49,7 +50,10 @@ func (k setKey) kind() store.AgentKind { return store.AgentKind(k.traits >> 4 & 
 func (k setKey) part() part            { return part(k.traits & 7) }
 func (k setKey) first() store.Symbol   { return store.Symbol(k.paths >> 32) }
 func (k setKey) second() store.Symbol  { return store.Symbol(k.paths) }
-func (k setKey) hash() uint64          { return mix(k.traits ^ mix(k.tenant^mix(k.paths+golden))) }
+
+func (k setKey) hash() uint64 {
+	return mix(k.traits ^ bits.RotateLeft64(k.tenant*golden, 32) ^ k.paths*probeSalt)
+}
 
 // A rule is a filter of the package comment.
 type rule uint8
@@ -184,6 +188,9 @@ func (c *catalog) buildSet(k setKey) *set {
 		if len(g.members) > SmallClass {
 			g.large = &large{slots: c.circle.bitsOf(g.members), indexes: indexes[i]}
 			s.bytes += circleSlots/8 + len(indexes[i])*8
+		} else {
+			g.alike = alikeOf(g.members)
+			s.bytes += len(g.hashes) * 8
 		}
 	}
 	return s

@@ -1,10 +1,6 @@
 package discovery
 
-import (
-	"bytes"
-
-	"github.com/svmgate/svmgate/store"
-)
+import "github.com/svmgate/svmgate/store"
 
 // A group is the SVMs of one class as a walk goes over them. In a candidate set
 // it has just its members; while the set does not stand, members are all SVMs of
@@ -12,6 +8,7 @@ import (
 type group struct {
 	members []member
 	large   *large // nil if the class is small
+	alike          // empty if it is large
 }
 
 // large is what a large class has beside its members: which slots of the circle
@@ -22,9 +19,9 @@ type large struct {
 	indexes []uint64
 }
 
-func (l *large) has(m *member) bool {
-	i := m.index / 64
-	return int(i) < len(l.indexes) && l.indexes[i]>>(m.index%64)&1 == 1
+func (l *large) has(index uint32) bool {
+	i := index / 64
+	return int(i) < len(l.indexes) && l.indexes[i]>>(index%64)&1 == 1
 }
 
 // A walk goes over the groups of a question, best first, and fills the answer.
@@ -43,7 +40,7 @@ type walk struct {
 	preferLocal bool
 	base, area  setKey // settings alone, and with the scope
 
-	failed  [MaxLimit]int
+	failed  [MaxLimit]uint32
 	nFailed int
 
 	// Of the pass under way.
@@ -51,19 +48,11 @@ type walk struct {
 	full     bool // whether it takes SVMs at their hard cap
 
 	// Of the group under way.
-	key        setKey
-	class      int
-	scan       bool // members are all SVMs
-	exact      bool // only SVMs whose load is least
-	least      int
-	best       [MaxLimit]ranked
-	nBest, top int // so many are in best; so many are wanted
-}
-
-// ranked is a member with its place: by first, then cost, then id.
-type ranked struct {
-	first, cost uint64
-	index       uint32
+	key   setKey
+	class int
+	scan  bool // members are all SVMs
+	exact bool // only SVMs whose load is least
+	least int
 }
 
 // run fills the answer: what is ready, then what is suspect; if all of it is at
@@ -124,21 +113,23 @@ func (w *walk) takeClass(near, area *set) {
 // takeGroup appends the usable members of a group in rendezvous order. Under
 // store.Fewest the first SVM of an answer is the least loaded of its group.
 func (w *walk) takeGroup(s *set) {
-	var g group
 	if w.scan = s == nil; w.scan {
-		g = w.scanGroup()
-	} else {
-		g = s.classes[w.class]
+		g := w.scanGroup()
+		w.takeMembers(&g)
+	} else if g := &s.classes[w.class]; len(g.members) > 0 {
+		w.takeMembers(g)
 	}
-	if len(g.members) == 0 {
-		return
-	}
-	if w.a.n == 0 && w.load == store.Fewest && w.findLeast(&g) {
+}
+
+func (w *walk) takeMembers(g *group) {
+	if w.a.n == 0 && w.load == store.Fewest && w.findLeast(g) {
 		w.exact = true
-		w.append(&g, 1)
+		w.append(g, 1)
 		w.exact = false
 	}
-	w.append(&g, w.limit)
+	if w.a.n < w.limit {
+		w.append(g, w.limit)
+	}
 }
 
 // scanGroup stands in for the group of a set that does not stand yet.
@@ -167,116 +158,31 @@ func (w *walk) inGroup(f *svmFacts) bool {
 
 // append adds members of g, in rendezvous order, until the answer has n.
 func (w *walk) append(g *group, n int) {
-	if g.large != nil {
+	switch {
+	case g.large != nil:
 		w.probe(g.large, n)
-	}
-	if w.a.n < n {
-		w.rank(g.members, n-w.a.n)
-		w.takeBest()
-	}
-}
-
-// probe adds members of a large group in the order in which the agent's probes
-// meet them.
-func (w *walk) probe(l *large, n int) {
-	c := w.c.circle
-	for i := range MaxProbes {
-		if w.a.n >= n {
-			return
-		}
-		slot := probe(w.agent, i)
-		if !l.slots.has(slot) {
-			continue
-		}
-		w.nBest, w.top = 0, n-w.a.n
-		for _, pos := range c.ownersOf(slot) {
-			m := &c.members[pos]
-			member := l.has(m)
-			if l.indexes == nil {
-				member = w.inGroup(&w.c.svms[m.index])
-			}
-			if member && w.usable(m) && !w.ranked(m) {
-				w.insert(ranked{cost: cost(w.agent, m.hash, m.inverse), index: m.index})
-			}
-		}
-		w.takeBest()
-	}
-}
-
-// ranked reports whether a member is in best already: an SVM may own a slot
-// twice.
-func (w *walk) ranked(m *member) bool {
-	for _, r := range w.best[:w.nBest] {
-		if r.index == m.index {
-			return true
-		}
-	}
-	return false
-}
-
-// rank finds the top members by cost.
-func (w *walk) rank(members []member, top int) {
-	w.nBest, w.top = 0, top
-	bound := ^uint64(0)
-	for i := range members {
-		m := &members[i]
-		x := mix(w.agent ^ m.hash)
-		if costFloor(x, m.inverse) > bound {
-			continue
-		}
-		r := ranked{cost: cost(w.agent, m.hash, m.inverse), index: m.index}
-		if r.cost > bound || w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m) {
-			continue
-		}
-		w.insert(r)
-		if w.nBest == w.top {
-			bound = w.best[w.nBest-1].cost
-		}
-	}
-}
-
-// insert places r among the best, if it is one of them.
-func (w *walk) insert(r ranked) {
-	i := w.nBest
-	for i > 0 && w.before(r, w.best[i-1]) {
-		i--
-	}
-	if i >= w.top {
+	case g.hashes != nil && n-w.a.n <= maxLeaders && w.lead(g, n):
 		return
 	}
-	w.nBest = min(w.nBest+1, w.top)
-	copy(w.best[i+1:w.nBest], w.best[i:])
-	w.best[i] = r
+	if w.a.n < n {
+		w.rank(g.members, n)
+	}
 }
 
-func (w *walk) before(a, b ranked) bool {
-	if a.first != b.first {
-		return a.first < b.first
+// take appends an SVM to the answer.
+func (w *walk) take(index uint32) {
+	f := &w.c.svms[index]
+	w.a.picks[w.a.n] = Pick{
+		SVM: &f.entry.SVM, Local: f.localTo(w.host, w.wide),
+		fragment: f.fragment, print: f.print, index: int32(index),
 	}
-	if a.cost != b.cost {
-		return a.cost < b.cost
-	}
-	x, y := &w.c.svms[a.index].entry.ID, &w.c.svms[b.index].entry.ID
-	return bytes.Compare(x[:], y[:]) < 0
-}
-
-// takeBest moves the best into the answer.
-func (w *walk) takeBest() {
-	for _, r := range w.best[:w.nBest] {
-		f := &w.c.svms[r.index]
-		w.a.picks[w.a.n] = Pick{
-			SVM: &f.entry.SVM, Local: f.localTo(w.host, w.wide),
-			fragment: f.fragment, print: f.print, index: int(r.index),
-		}
-		w.a.n++
-	}
-	w.nBest = 0
+	w.a.n++
 }
 
 // usable applies what changes from moment to moment, and what this question
 // excludes.
-func (w *walk) usable(m *member) bool {
-	load := w.s.table.Load(int(m.index))
+func (w *walk) usable(index uint32) bool {
+	load := w.s.table.Load(int(index))
 	switch state := load.State(); {
 	case state == store.Draining, state == store.Down, (state == store.Suspect) != w.suspects:
 		return false
@@ -286,12 +192,12 @@ func (w *walk) usable(m *member) bool {
 		return false
 	}
 	for _, i := range w.failed[:w.nFailed] {
-		if i == int(m.index) {
+		if i == index {
 			return false
 		}
 	}
 	for i := range w.a.picks[:w.a.n] {
-		if w.a.picks[i].index == int(m.index) {
+		if w.a.picks[i].index == int32(index) {
 			return false
 		}
 	}
@@ -304,7 +210,7 @@ func (w *walk) findLeast(g *group) bool {
 	for i := range g.members {
 		m := &g.members[i]
 		n := w.s.table.Load(int(m.index)).Agents()
-		if found && n >= w.least || w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m) {
+		if found && n >= w.least || w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m.index) {
 			continue
 		}
 		w.least, found = n, true
@@ -316,7 +222,7 @@ func (w *walk) findLeast(g *group) bool {
 // are none but at their hard cap, or the answer would not be empty.
 func (w *walk) overCapacity(area *set) {
 	w.full, w.key, w.scan = true, w.area, area == nil
-	w.nBest, w.top = 0, w.limit
+	best := best{want: w.limit}
 	for _, w.suspects = range [...]bool{false, true} {
 		for w.class = range classes {
 			members := w.c.members
@@ -325,19 +231,19 @@ func (w *walk) overCapacity(area *set) {
 			}
 			for i := range members {
 				m := &members[i]
-				if w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m) {
+				if w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m.index) {
 					continue
 				}
 				agents := uint64(max(0, w.s.table.Load(int(m.index)).Agents()))
-				w.insert(ranked{
+				best.insert(w.c, ranked{
 					first: agents << 32 / uint64(m.weight()),
 					cost:  cost(w.agent, m.hash, m.inverse), index: m.index,
 				})
 			}
 		}
 	}
-	if w.nBest > 0 {
+	if best.n > 0 {
 		w.a.Result = OverCapacity
 	}
-	w.takeBest()
+	w.takeAll(&best)
 }

@@ -1,0 +1,128 @@
+package discovery
+
+import "bytes"
+
+// ranked is a member with its place: by first, then cost, then id.
+type ranked struct {
+	first, cost uint64
+	index       uint32
+}
+
+// best are the first of those that were inserted, as many as are wanted.
+type best struct {
+	n, want int
+	list    [MaxLimit]ranked
+}
+
+// insert places r, if it is one of the best.
+func (b *best) insert(c *catalog, r ranked) {
+	i := b.n
+	for i > 0 && c.before(&r, &b.list[i-1]) {
+		i--
+	}
+	if i >= b.want {
+		return
+	}
+	b.n = min(b.n+1, b.want)
+	copy(b.list[i+1:b.n], b.list[i:])
+	b.list[i] = r
+}
+
+func (c *catalog) before(a, b *ranked) bool {
+	if a.first != b.first {
+		return a.first < b.first
+	}
+	if a.cost != b.cost {
+		return a.cost < b.cost
+	}
+	x, y := &c.svms[a.index].entry.ID, &c.svms[b.index].entry.ID
+	return bytes.Compare(x[:], y[:]) < 0
+}
+
+// takeAll appends the best to the answer.
+func (w *walk) takeAll(b *best) {
+	for _, r := range b.list[:b.n] {
+		w.take(r.index)
+	}
+}
+
+// rank adds members by cost, until the answer has n.
+func (w *walk) rank(members []member, n int) {
+	best, bound := best{want: n - w.a.n}, ^uint64(0)
+	for i := range members {
+		m := &members[i]
+		if costFloor(mix(w.agent^m.hash), m.inverse) > bound {
+			continue
+		}
+		r := ranked{cost: cost(w.agent, m.hash, m.inverse), index: m.index}
+		if r.cost > bound || w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m.index) {
+			continue
+		}
+		best.insert(w.c, r)
+		if best.n == best.want {
+			bound = best.list[best.n-1].cost
+		}
+	}
+	w.takeAll(&best)
+}
+
+// probe adds members of a large class in the order in which the agent's probes
+// meet them, until the answer has n. It goes from as many slots as are wanted at
+// once: looking up their owners is then waited for together.
+func (w *walk) probe(l *large, n int) {
+	var slots, owners [MaxLimit]uint32
+	for i := 0; i < MaxProbes && w.a.n < n; {
+		met, want := 0, n-w.a.n
+		for ; i < MaxProbes && met < want; i++ {
+			slot := probe(w.agent, i)
+			slots[met%MaxLimit] = uint32(slot)
+			met += l.slots.at(slot)
+		}
+		for j := range owners[:met] {
+			owners[j] = w.c.circle.owners[slots[j]%circleSlots]
+		}
+		for _, owner := range owners[:met] {
+			if w.a.n == n {
+				return
+			}
+			if owner >= several {
+				w.meet(l, w.c.circle.list(owner), n)
+			} else if w.meets(l, owner) {
+				w.take(owner)
+			}
+		}
+	}
+}
+
+// meet adds those of a slot's owners that are usable members, by cost, until the
+// answer has n. Owners are few.
+func (w *walk) meet(l *large, owners []uint32, n int) {
+	for w.a.n < n {
+		first := -1
+		for _, index := range owners {
+			if w.meets(l, index) && (first < 0 || w.cheaper(index, uint32(first))) {
+				first = int(index)
+			}
+		}
+		if first < 0 {
+			return
+		}
+		w.take(uint32(first))
+	}
+}
+
+// cheaper reports whether SVM i comes before j where the first probe is the same.
+func (w *walk) cheaper(i, j uint32) bool {
+	f, g := &w.c.svms[i], &w.c.svms[j]
+	return w.c.before(&ranked{cost: cost(w.agent, f.hash, f.inverse), index: i},
+		&ranked{cost: cost(w.agent, g.hash, g.inverse), index: j})
+}
+
+// meets reports whether an SVM at whose slot a probe came is a usable member.
+func (w *walk) meets(l *large, index uint32) bool {
+	member := l.has(index)
+	if l.indexes == nil {
+		member = w.inGroup(&w.c.svms[index])
+	}
+	return member && w.usable(index)
+}
