@@ -57,9 +57,15 @@ func (tx *Tx) merge(r Record) error {
 	if err := r.check(); err != nil {
 		return fmt.Errorf("record %s: %w", r.Key, err)
 	}
-	if winner, changed := merge(tx.record(r.Key), r); changed {
-		tx.group.put(winner)
+	winner, changed := merge(tx.record(r.Key), r)
+	if !changed {
+		return nil
 	}
+	if winner.Key.Kind == KindTenant {
+		row, _ := decodeTenant(winner.Value) // without a name if it is a tombstone
+		tx.rename(winner.Key.ID, row.Name)
+	}
+	tx.group.put(winner)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,6 +23,7 @@ type change struct {
 	told bool // whether the caller, too, wants the news
 
 	refused  error    // by fn or by a bound
+	relies   bool     // on the disk: it wrote something, or saw what others of its group wrote
 	passing  []Record // all its records, if none of them is for the journal
 	news     *News
 	err      error
@@ -80,7 +82,7 @@ func (q *queue) gather() {
 
 // errAbandoned is what the other changes of a group get when a function ends its
 // goroutine, as FailNow of a test does, instead of returning.
-var errAbandoned = errors.New("store: another change ended the goroutine that made this one")
+var errAbandoned = errors.New("store: another change ended the goroutine that made this one; it may have been made, or not")
 
 // do makes one change, together with those of others.
 func (t *Table) do(c *change) {
@@ -122,7 +124,9 @@ func (t *Table) group(waiting []*change) (rest []*change) {
 	defer t.writing.Unlock()
 	failed = errors.Join(failed, t.commit(&g.stage))
 	for _, c := range made {
-		if c.err = c.refused; c.err == nil && c.passing == nil {
+		// What came of a change that saw the others of a failed group is not true:
+		// not even that there is nothing to do, or that a name is taken.
+		if c.err = c.refused; failed != nil && c.relies && c.passing == nil && c.panicked == nil {
 			c.err = failed
 		}
 	}
@@ -134,6 +138,7 @@ func (t *Table) group(waiting []*change) (rest []*change) {
 type group struct {
 	stage
 	table *Table
+	lasts bool                // whether there is anything for the journal
 	names map[string]TenantID // of tenants named in its changes; zero: name given up
 	tx    Tx
 }
@@ -167,6 +172,7 @@ func (g *group) stageOne(c *change) {
 	tx := &g.tx
 	*tx = Tx{table: t, group: g, now: t.clock.now()}
 	g.begin()
+	c.relies = g.lasts
 	c.run(tx)
 	if c.refused == nil {
 		c.refused = t.checkBounds(&g.stage)
@@ -178,8 +184,12 @@ func (g *group) stageOne(c *change) {
 	if c.told || len(t.listeners.fns) > 0 {
 		c.news = &News{From: c.from, Records: g.change()}
 	}
-	if g.changesOnlyLoads() {
-		c.passing = g.change()
+	switch made := g.change(); {
+	case len(made) == 0:
+	case slices.ContainsFunc(made, lasts):
+		c.relies, g.lasts = true, true
+	default:
+		c.passing = made
 	}
 	for name, id := range tx.names {
 		if g.names == nil {

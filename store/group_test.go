@@ -264,3 +264,96 @@ func TestStageUndoes(t *testing.T) {
 		}
 	})
 }
+
+// together makes changes as one group, whose append ends as given.
+func together(t *testing.T, x tester, j *slowJournal, end error, changes ...func() error) []error {
+	t.Helper()
+	errs := make([]error, len(changes))
+	var all sync.WaitGroup
+	all.Go(func() { _ = x.putTenant(200, "leads") })
+	synctest.Wait()
+	for i, fn := range changes {
+		all.Go(func() { errs[i] = fn() })
+		synctest.Wait()
+	}
+	for _, err := range []error{nil, end} {
+		<-j.started
+		j.end <- err
+	}
+	all.Wait()
+	return errs
+}
+
+// What a change was refused for because of another that was then not written is
+// not true, and nobody is told so.
+func TestRefusalsOfAGroupThatIsNotWrittenAreNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newSlowJournal()
+		x := open(t, Config{Journal: j})
+		go func() { <-j.started; j.end <- nil }()
+		if err := x.putTenant(7, "doomed"); err != nil {
+			t.Fatal(err)
+		}
+		remove := func() error {
+			return x.Update(func(tx *Tx) error { _, err := tx.DeleteTenant(TenantID{7}); return err })
+		}
+		errs := together(t, x, j, fmt.Errorf("no space: %w", ErrReadOnly),
+			func() error {
+				return x.Update(func(tx *Tx) error { _, err := tx.DeleteTenant(TenantID{99}); return err })
+			},
+			remove, remove,
+			func() error { return x.putTenant(1, "acme") }, func() error { return x.putTenant(2, "acme") })
+		if !errors.Is(errs[0], ErrNotFound) {
+			t.Errorf("what was refused before anything was staged: %v, want not found", errs[0])
+		}
+		for i, err := range errs[1:] {
+			if !errors.Is(err, ErrReadOnly) {
+				t.Errorf("change %d: %v, want that it was not written", i+1, err)
+			}
+		}
+		if x.Stats().Tenants != 2 {
+			t.Errorf("%d tenants; want the doomed one and the leader's", x.Stats().Tenants)
+		}
+	})
+}
+
+// What one change of a group has taken is taken for the others: a token, a name,
+// however it came.
+func TestWhatAGroupHasTakenIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newSlowJournal()
+		x := open(t, Config{Journal: j})
+		for id := byte(1); id < 3; id++ {
+			go func() { <-j.started; j.end <- nil }()
+			if err := x.putTenant(id, fmt.Sprint("tenant ", id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		token := func(id, sum byte) func() error {
+			return func() error {
+				return x.Update(func(tx *Tx) error {
+					_, err := tx.SetToken(Token{Tenant: TenantID{id}, Current: [32]byte{sum}})
+					return err
+				})
+			}
+		}
+		merge := func(id byte, name string) func() error {
+			return func() error {
+				row := tenantRow{Name: name}
+				_, err := x.Apply(Batch{Records: []Record{{Key: Key{KindTenant, [16]byte{id}}, Value: row.encode()}}})
+				return err
+			}
+		}
+		errs := together(t, x, j, nil,
+			token(1, 9), token(2, 9), // taken
+			token(1, 8), token(2, 9), // given up
+			merge(3, "acme"), func() error { return x.putTenant(4, "acme") }, // taken
+			merge(3, "umbrella"), func() error { return x.putTenant(4, "acme") }, // given up
+		)
+		for i, refused := range []bool{1: true, 5: true, 7: false} {
+			if (errs[i] != nil) != refused {
+				t.Errorf("change %d: %v, want refused %v", i, errs[i], refused)
+			}
+		}
+	})
+}

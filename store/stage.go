@@ -48,12 +48,6 @@ func (s *stage) change() []Record {
 	return out
 }
 
-// changesOnlyLoads reports whether the change in the making has records, and none
-// for the journal.
-func (s *stage) changesOnlyLoads() bool {
-	return len(s.undo) == 0 && len(s.rows) > s.mark && !slices.ContainsFunc(s.rows[s.mark:], lasts)
-}
-
 // find returns the staged record of a key.
 func (s *stage) find(key Key) (Record, bool) {
 	if i := s.at(key); i >= 0 {

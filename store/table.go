@@ -80,7 +80,8 @@ type Table struct {
 
 // News is what a change changed.
 type News struct {
-	// Records are the records as they now are, in no particular order.
+	// Records are the records as this change left them, in no particular order; a
+	// change that was made together with it may have changed them again.
 	Records []Record
 	// From is what [Batch.From] was.
 	From string

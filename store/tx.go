@@ -23,7 +23,8 @@ type Tx struct {
 // nothing happens, and Update returns that error. Writers wait while fn runs,
 // readers do not. fn must not keep the Tx, nor write to the table otherwise. It
 // may run on the goroutine of another caller, whose changes are made together
-// with this one: it must return, not end its goroutine as FailNow of a test does.
+// with this one: it must return, not end its goroutine as FailNow of a test does,
+// and it must ask the Tx, not the Table, which does not have those changes yet.
 func (t *Table) Update(fn func(*Tx) error) error {
 	c := &change{fn: fn}
 	t.do(c)
@@ -111,15 +112,22 @@ func (tx *Tx) PutTenant(t Tenant) (bool, error) {
 	if other, ok := tx.TenantByName(t.Name); ok && other.ID != t.ID {
 		return false, fmt.Errorf("tenant name %q: %w", t.Name, ErrExists)
 	}
-	old, exists := tx.Tenant(t.ID)
-	if exists {
+	if old, ok := tx.Tenant(t.ID); ok {
 		row.Created = old.Created
-		if old.Name != t.Name {
-			tx.claim(old.Name, TenantID{})
-		}
 	}
-	tx.claim(t.Name, t.ID)
+	tx.rename(t.ID, t.Name)
 	return tx.put(KindTenant, t.ID, row.encode()), nil
+}
+
+// rename keeps track of the names of tenants; without one the tenant is deleted.
+// It comes before the tenant's settings are staged.
+func (tx *Tx) rename(id TenantID, name string) {
+	if old, ok := tx.Tenant(id); ok && old.Name != name {
+		tx.claim(old.Name, TenantID{})
+	}
+	if name != "" {
+		tx.claim(name, id)
+	}
 }
 
 func (tx *Tx) claim(name string, id TenantID) {
@@ -160,8 +168,7 @@ func (tx *Tx) switched(row activationRow, active bool) activationRow {
 
 // DeleteTenant removes a tenant with its VMs and its token.
 func (tx *Tx) DeleteTenant(id TenantID) (bool, error) {
-	tenant, ok := tx.Tenant(id)
-	if !ok {
+	if !tx.hasTenant(id) {
 		return false, fmt.Errorf("tenant %s: %w", id, ErrNotFound)
 	}
 	for _, bios := range tx.vmsOf(id) {
@@ -175,7 +182,7 @@ func (tx *Tx) DeleteTenant(id TenantID) (bool, error) {
 		return false, err
 	}
 	tx.put(KindToken, id, nil)
-	tx.claim(tenant.Name, TenantID{})
+	tx.rename(id, "")
 	return tx.put(KindTenant, id, nil), nil
 }
 
@@ -222,10 +229,26 @@ func (tx *Tx) SetToken(token Token) (bool, error) {
 	if token.Current == [32]byte{} {
 		return false, fieldError("token", "", "must be the SHA-256 of a token, not zero")
 	}
-	if other, ok := tx.table.TenantByToken(token.Current); ok && other != token.Tenant {
+	if other, ok := tx.tenantByToken(token.Current); ok && other != token.Tenant {
 		return false, fieldError("token", "", "is another tenant's")
 	}
 	return tx.put(KindToken, token.Tenant, encodeToken(&token)), nil
+}
+
+// tenantByToken returns the tenant whose token has the SHA-256 sum.
+func (tx *Tx) tenantByToken(sum [32]byte) (TenantID, bool) {
+	for i := range tx.group.rows {
+		r := &tx.group.rows[i]
+		if r.Key.Kind != KindToken {
+			continue
+		}
+		token, err := decodeToken(r.Key.ID, r.Value)
+		if err == nil && (token.Current == sum || token.Previous == sum && tx.now.Before(token.PreviousUntil)) {
+			return token.Tenant, true
+		}
+	}
+	owner, ok := tx.table.TenantByToken(sum)
+	return owner, ok && tx.group.at(Key{KindToken, owner}) < 0 // else it has another by now
 }
 
 // SVM returns the SVM with the given id. Its state is what was written, not what
@@ -393,6 +416,24 @@ func (tx *Tx) DeleteVM(id BIOSID) (bool, error) {
 func (tx *Tx) Account(name string) (Account, bool) {
 	a, err := decodeAccount(tx.current(KindAccount, accountKey(name).ID).Value)
 	return a, err == nil
+}
+
+// Accounts returns all accounts, in no particular order.
+func (tx *Tx) Accounts() []Account {
+	var out []Account
+	for key, a := range tx.table.accounts {
+		if tx.group.at(key) < 0 {
+			out = append(out, a)
+		}
+	}
+	for i := range tx.group.rows {
+		if r := &tx.group.rows[i]; r.Key.Kind == KindAccount {
+			if a, err := decodeAccount(r.Value); err == nil {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
 }
 
 // PutAccount creates or replaces an account. Created of a is ignored.

@@ -122,7 +122,7 @@ func (a *API) deleteUser(c *call) error {
 		if err := c.ifMatch(true, userRevision(u)); err != nil {
 			return err
 		}
-		if u.Role == store.RoleAdmin && a.admins() <= 1 {
+		if u.Role == store.RoleAdmin && admins(tx) <= 1 {
 			return refuse(409, "last_admin", fmt.Sprintf("%q is the last account with role admin; add another first", name))
 		}
 		_, err := tx.DeleteAccount(name)
@@ -135,9 +135,9 @@ func (a *API) deleteUser(c *call) error {
 	return nil
 }
 
-func (a *API) admins() int {
+func admins(tx *store.Tx) int {
 	n := 0
-	for _, u := range a.table.Accounts() {
+	for _, u := range tx.Accounts() {
 		if u.Role == store.RoleAdmin {
 			n++
 		}
