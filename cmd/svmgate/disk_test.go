@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,7 @@ func serveWith(t *testing.T, data string, within ...string) *diskGateway {
 	if err := os.Symlink(self, program); err != nil {
 		t.Fatal(err)
 	}
-	args := append(within, program, "serve", "--data", data, "--ksc", "none", "--log-format=json",
+	args := append(slices.Clone(within), program, "serve", "--data", data, "--ksc", "none", "--log-format=json",
 		"--agent-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--ops-addr=127.0.0.1:0")
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "SVMGATE_ADMIN_PASSWORD=secret")
