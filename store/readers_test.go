@@ -57,14 +57,14 @@ func (vm *VM) looksLike(o *VM) bool {
 	return vm.Tenant == o.Tenant && vm.OS == o.OS && vm.Kind == o.Kind && vm.Version == o.Version
 }
 
-// While a writer adds 200,000 VMs and changes others, readers find every VM that
+// While a writer adds 100,000 VMs and changes others, readers find every VM that
 // was acknowledged, and it is in one of its states, never a mix of them.
 func TestLookupsAreRightWhileAWriterIsAtWork(t *testing.T) {
 	t.Parallel()
 	const batch, changing = 10_000, 200
-	vms := 200_000
+	vms := 100_000
 	if testing.Short() {
-		vms = 50_000
+		vms = 20_000
 	}
 	table := open(t, Config{})
 	tenants := make([]TenantID, 9)
