@@ -50,8 +50,6 @@ type svmFacts struct {
 	entry      *store.SVMEntry // nil: forgotten
 	fragment   string          // JSON, see appendFragment
 	print      uint64          // fingerprint of id and address
-	hash       uint64          // hashSVM
-	inverse    uint64          // of its weight
 	host, wide store.Symbol
 	version    uint16 // in words.svmVersions; 0 unknown
 	kinds      uint8  // bit per kind; 0 means all
@@ -60,12 +58,12 @@ type svmFacts struct {
 	openstack  bool
 	licensed   bool
 	encryption bool
+	open       bool // takes agents without connection protection
+	_          [7]byte
 
-	open    bool // takes agents without connection protection
 	tags    []uint16
 	tenants []uint32
-
-	_ [8]byte // to two cache lines
+	_       [16]byte // to two cache lines
 }
 
 // words number the strings that settings and SVMs share, so that candidate sets
@@ -140,7 +138,7 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 			continue
 		}
 		next.byID[f.entry.ID] = i
-		next.members = append(next.members, member{hash: f.hash, inverse: f.inverse, index: uint32(i)})
+		next.members = append(next.members, memberOf(f.entry))
 	}
 	next.circle = old.circle.follow(next.members)
 	next.sets = new(atomic.Pointer[setTable])
@@ -206,8 +204,7 @@ func (s *Selector) compileSVM(e *store.SVMEntry, w *words) svmFacts {
 	f := svmFacts{
 		entry: e, fragment: string(appendFragment(nil, &e.SVM)),
 		print: xxhash.Sum64String(string(e.ID[:]) + e.Address),
-		hash:  hashSVM(e.ID), inverse: inverse(e.Weight()),
-		host: e.Symbols.At(store.PathHost), wide: e.Symbols.At(s.level),
+		host:  e.Symbols.At(store.PathHost), wide: e.Symbols.At(s.level),
 		version: w.svmVersions[e.Version], encryption: e.Encryption, open: !e.Encryption || e.AllowUnprotected,
 		large: e.LargeInfra, licensed: e.Licensed, openstack: e.Platform == store.OpenStack, key: e.License.Key,
 	}

@@ -1,6 +1,10 @@
 package discovery
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/svmgate/svmgate/store"
+)
 
 // A member is an SVM as the rendezvous order needs it: 24 bytes, so that a class
 // of SmallClass lies in 24 cache lines.
@@ -8,6 +12,10 @@ type member struct {
 	hash    uint64 // hashSVM
 	inverse uint64 // of its weight
 	index   uint32
+}
+
+func memberOf(e *store.SVMEntry) member {
+	return member{hash: hashSVM(e.ID), inverse: inverse(e.Weight()), index: uint32(e.Index)}
 }
 
 // slotBits has a bit for every slot of the circle.
@@ -26,7 +34,7 @@ type circle struct {
 
 	// owners has an SVM's index for a slot with one owner, so that most probes
 	// look at one place. Of a slot with several it has several + where they are
-	// listed: their number, then their indexes.
+	// listed: their number, then their positions in members.
 	owners []uint32
 	lists  []uint32
 	all    large // for walks over all members
@@ -50,10 +58,10 @@ func (c *circle) follow(members []member) *circle {
 	if len(members) <= SmallClass {
 		return next
 	}
-	owned := make([]uint64, 0, len(members)*fullSlots) // slot, then index
+	owned := make([]uint64, 0, len(members)*fullSlots) // slot, then position
 	next.all.slots = new(slotBits)
-	next.eachSlot(members, func(m member, slot int) {
-		owned = append(owned, uint64(slot)<<32|uint64(m.index))
+	next.eachSlot(members, func(pos, slot int) {
+		owned = append(owned, uint64(slot)<<32|uint64(pos))
 		next.all.slots.set(slot)
 	})
 	slices.Sort(owned)
@@ -63,7 +71,7 @@ func (c *circle) follow(members []member) *circle {
 		for n < len(owned) && owned[n]>>32 == slot {
 			n++
 		}
-		next.owners[slot] = uint32(owned[0])
+		next.owners[slot] = members[uint32(owned[0])].index
 		if n > 1 {
 			next.owners[slot] = several + uint32(len(next.lists))
 			next.lists = append(next.lists, uint32(n))
@@ -79,10 +87,10 @@ func (c *circle) follow(members []member) *circle {
 // weight returns the weight that inverse was made from.
 func (m member) weight() int { return int(^uint64(0) / m.inverse) }
 
-func (c *circle) eachSlot(members []member, fn func(m member, slot int)) {
-	for _, m := range members {
+func (c *circle) eachSlot(members []member, fn func(position, slot int)) {
+	for pos, m := range members {
 		for j := range slotCount(m.weight(), c.scale) {
-			fn(m, slot(m.hash, j))
+			fn(pos, slot(m.hash, j))
 		}
 	}
 }
@@ -90,24 +98,24 @@ func (c *circle) eachSlot(members []member, fn func(m member, slot int)) {
 // bitsOf returns the slots that some of the members own.
 func (c *circle) bitsOf(members []member) *slotBits {
 	b := new(slotBits)
-	c.eachSlot(members, func(_ member, slot int) { b.set(slot) })
+	c.eachSlot(members, func(_, slot int) { b.set(slot) })
 	return b
-}
-
-// ownersOf returns the indexes of a slot's owners.
-func (c *circle) ownersOf(slot int) []uint32 {
-	switch o := c.owners[slot]; {
-	case o < several:
-		return c.owners[slot : slot+1]
-	case o == nobody:
-		return nil
-	default:
-		return c.list(o)
-	}
 }
 
 // list returns what is listed for a slot with several owners.
 func (c *circle) list(owners uint32) []uint32 {
 	list := c.lists[owners-several:]
 	return list[1 : 1+list[0]]
+}
+
+// eachOwner calls fn with the index of each of a slot's owners.
+func (c *circle) eachOwner(slot int, fn func(index uint32)) {
+	switch o := c.owners[slot]; {
+	case o < several:
+		fn(o)
+	case o != nobody:
+		for _, pos := range c.list(o) {
+			fn(c.members[pos].index)
+		}
+	}
 }

@@ -236,11 +236,11 @@ func (w *walk) placeLarge(list []Candidate) {
 	}
 	met := map[uint32]uint64{}
 	for i := range MaxProbes {
-		for _, index := range w.c.circle.ownersOf(probe(w.agent, i)) {
+		w.c.circle.eachOwner(probe(w.agent, i), func(index uint32) {
 			if _, ok := met[index]; !ok {
 				met[index] = uint64(i)
 			}
-		}
+		})
 	}
 	for i := range list {
 		c := &list[i]

@@ -95,27 +95,27 @@ func (w *walk) probe(l *large, n int) {
 }
 
 // meet adds those of a slot's owners that are usable members, by cost, until the
-// answer has n. Owners are few.
+// answer has n. Owners are given by their positions in the circle, and are few.
 func (w *walk) meet(l *large, owners []uint32, n int) {
 	for w.a.n < n {
-		first := -1
-		for _, index := range owners {
-			if w.meets(l, index) && (first < 0 || w.cheaper(index, uint32(first))) {
-				first = int(index)
+		var first *member
+		for _, pos := range owners {
+			m := &w.c.circle.members[pos]
+			if w.meets(l, m.index) && (first == nil || w.cheaper(m, first)) {
+				first = m
 			}
 		}
-		if first < 0 {
+		if first == nil {
 			return
 		}
-		w.take(uint32(first))
+		w.take(first.index)
 	}
 }
 
-// cheaper reports whether SVM i comes before j where the first probe is the same.
-func (w *walk) cheaper(i, j uint32) bool {
-	f, g := &w.c.svms[i], &w.c.svms[j]
-	return w.c.before(&ranked{cost: cost(w.agent, f.hash, f.inverse), index: i},
-		&ranked{cost: cost(w.agent, g.hash, g.inverse), index: j})
+// cheaper reports whether a comes before b where the first probe is the same.
+func (w *walk) cheaper(a, b *member) bool {
+	return w.c.before(&ranked{cost: cost(w.agent, a.hash, a.inverse), index: a.index},
+		&ranked{cost: cost(w.agent, b.hash, b.inverse), index: b.index})
 }
 
 // meets reports whether an SVM at whose slot a probe came is a usable member.
