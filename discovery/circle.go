@@ -28,22 +28,23 @@ func (b *slotBits) set(slot int) { b[slot/64] |= 1 << (slot % 64) }
 
 // A circle says which SVMs own a slot. It depends on the ids and capacities of
 // the table's SVMs and on nothing else.
+//
+// It is the largest of what questions look at, and small for that reason: an
+// index of an SVM fits 16 bits.
 type circle struct {
 	members []member // what it was built from
+	byIndex []member // the same, by index
 	scale   int
 
-	// owners has an SVM's index for a slot with one owner, so that most probes
-	// look at one place. Of a slot with several it has several + where they are
-	// listed: their number, then their positions in members.
-	owners []uint32
-	lists  []uint32
-	all    large // for walks over all members
+	// owners has the indexes of a slot's owners: one twice, two, or, of a crowded
+	// slot, both halves of where in lists they are: their number, then they.
+	owners  []pair
+	crowded *slotBits
+	lists   []uint16
+	all     large // for walks over all members
 }
 
-const (
-	several = 1 << 31
-	nobody  = 1<<32 - 1
-)
+type pair [2]uint16
 
 // follow returns the circle of the given members: c itself if they are the same.
 // A table with no more SVMs than a small class has needs no circle.
@@ -58,39 +59,50 @@ func (c *circle) follow(members []member) *circle {
 	if len(members) <= SmallClass {
 		return next
 	}
-	owned := make([]uint64, 0, len(members)*fullSlots) // slot, then position
+	next.byIndex = make([]member, members[len(members)-1].index+1)
 	next.all.slots = new(slotBits)
-	next.eachSlot(members, func(pos, slot int) {
-		owned = append(owned, uint64(slot)<<32|uint64(pos))
+	owned := make([]uint64, 0, len(members)*fullSlots) // slot, then index
+	next.eachSlot(members, func(m member, slot int) {
+		next.byIndex[m.index] = m
 		next.all.slots.set(slot)
+		owned = append(owned, uint64(slot)<<32|uint64(m.index))
 	})
 	slices.Sort(owned)
-	next.owners = slices.Repeat([]uint32{nobody}, circleSlots)
-	for owned = slices.Compact(owned); len(owned) > 0; { // an SVM may own a slot twice
-		slot, n := owned[0]>>32, 1
-		for n < len(owned) && owned[n]>>32 == slot {
+	owned = slices.Compact(owned) // an SVM may own a slot twice
+	next.owners, next.crowded = make([]pair, circleSlots), new(slotBits)
+	for len(owned) > 0 {
+		n := 1
+		for n < len(owned) && owned[n]>>32 == owned[0]>>32 {
 			n++
 		}
-		next.owners[slot] = members[uint32(owned[0])].index
-		if n > 1 {
-			next.owners[slot] = several + uint32(len(next.lists))
-			next.lists = append(next.lists, uint32(n))
-			for _, o := range owned[:n] {
-				next.lists = append(next.lists, uint32(o))
-			}
-		}
+		next.own(int(owned[0]>>32), owned[:n])
 		owned = owned[n:]
 	}
 	return next
 }
 
+// own notes the owners of a slot; their indexes are the lower 16 bits.
+func (c *circle) own(slot int, owners []uint64) {
+	if len(owners) <= len(pair{}) {
+		c.owners[slot] = pair{uint16(owners[0]), uint16(owners[len(owners)-1])}
+		return
+	}
+	at := len(c.lists)
+	c.owners[slot] = pair{uint16(at), uint16(at >> 16)}
+	c.crowded.set(slot)
+	c.lists = append(c.lists, uint16(len(owners)))
+	for _, o := range owners {
+		c.lists = append(c.lists, uint16(o))
+	}
+}
+
 // weight returns the weight that inverse was made from.
 func (m member) weight() int { return int(^uint64(0) / m.inverse) }
 
-func (c *circle) eachSlot(members []member, fn func(position, slot int)) {
-	for pos, m := range members {
+func (c *circle) eachSlot(members []member, fn func(m member, slot int)) {
+	for _, m := range members {
 		for j := range slotCount(m.weight(), c.scale) {
-			fn(pos, slot(m.hash, j))
+			fn(m, slot(m.hash, j))
 		}
 	}
 }
@@ -98,24 +110,20 @@ func (c *circle) eachSlot(members []member, fn func(position, slot int)) {
 // bitsOf returns the slots that some of the members own.
 func (c *circle) bitsOf(members []member) *slotBits {
 	b := new(slotBits)
-	c.eachSlot(members, func(_, slot int) { b.set(slot) })
+	c.eachSlot(members, func(_ member, slot int) { b.set(slot) })
 	return b
 }
 
-// list returns what is listed for a slot with several owners.
-func (c *circle) list(owners uint32) []uint32 {
-	list := c.lists[owners-several:]
-	return list[1 : 1+list[0]]
-}
-
-// eachOwner calls fn with the index of each of a slot's owners.
-func (c *circle) eachOwner(slot int, fn func(index uint32)) {
-	switch o := c.owners[slot]; {
-	case o < several:
-		fn(o)
-	case o != nobody:
-		for _, pos := range c.list(o) {
-			fn(c.members[pos].index)
-		}
+// ownersOf returns the indexes of a slot's owners, p being what owners has for it.
+// There must be one.
+func (c *circle) ownersOf(slot int, p *pair) []uint16 {
+	switch {
+	case c.crowded.at(slot) == 1:
+		list := c.lists[int(p[0])|int(p[1])<<16:]
+		return list[1 : 1+list[0]]
+	case p[0] == p[1]:
+		return p[:1]
+	default:
+		return p[:]
 	}
 }

@@ -67,10 +67,12 @@ func (w *walk) rank(members []member, n int) {
 }
 
 // probe adds members of a large class in the order in which the agent's probes
-// meet them, until the answer has n. It goes from as many slots as are wanted at
-// once: looking up their owners is then waited for together.
+// meet them, until the answer has n. It looks up the owners of as many slots as
+// SVMs are wanted, before it looks at one: so they are waited for together.
 func (w *walk) probe(l *large, n int) {
-	var slots, owners [MaxLimit]uint32
+	var slots [MaxLimit]uint32
+	var owners [MaxLimit]pair
+	c := w.c.circle
 	for i := 0; i < MaxProbes && w.a.n < n; {
 		met, want := 0, n-w.a.n
 		for ; i < MaxProbes && met < want; i++ {
@@ -78,37 +80,33 @@ func (w *walk) probe(l *large, n int) {
 			slots[met%MaxLimit] = uint32(slot)
 			met += l.slots.at(slot)
 		}
-		for j := range owners[:met] {
-			owners[j] = w.c.circle.owners[slots[j]%circleSlots]
+		for j, slot := range slots[:met] {
+			owners[j] = c.owners[slot]
 		}
-		for _, owner := range owners[:met] {
-			if w.a.n == n {
-				return
-			}
-			if owner >= several {
-				w.meet(l, w.c.circle.list(owner), n)
-			} else if w.meets(l, owner) {
-				w.take(owner)
-			}
+		for j, slot := range slots[:met] {
+			w.meet(l, c.ownersOf(int(slot), &owners[j]), n)
 		}
 	}
 }
 
 // meet adds those of a slot's owners that are usable members, by cost, until the
-// answer has n. Owners are given by their positions in the circle, and are few.
-func (w *walk) meet(l *large, owners []uint32, n int) {
-	for w.a.n < n {
+// answer has n. Owners are few.
+func (w *walk) meet(l *large, owners []uint16, n int) {
+	for again := true; again && w.a.n < n; {
 		var first *member
-		for _, pos := range owners {
-			m := &w.c.circle.members[pos]
-			if w.meets(l, m.index) && (first == nil || w.cheaper(m, first)) {
+		again = false
+		for _, index := range owners {
+			if !w.meets(l, uint32(index)) {
+				continue
+			}
+			m := &w.c.circle.byIndex[index]
+			if again = first != nil; !again || w.cheaper(m, first) {
 				first = m
 			}
 		}
-		if first == nil {
-			return
+		if first != nil {
+			w.take(first.index)
 		}
-		w.take(first.index)
 	}
 }
 

@@ -182,8 +182,8 @@ func (w *walk) take(index uint32) {
 func (w *walk) tell() {
 	for i := range w.a.picks[:w.a.n] {
 		p := &w.a.picks[i]
-		f := &w.c.svms[p.index]
-		p.SVM, p.Local, p.fragment, p.print = &f.entry.SVM, f.localTo(w.host, w.wide), f.fragment, f.print
+		l := &w.c.lines[p.index]
+		p.SVM, p.Local, p.fragment, p.print = l.svm, l.place.localTo(w.host, w.wide), l.fragment, l.print
 	}
 }
 
