@@ -190,14 +190,16 @@ func (w *walk) tell() {
 // usable applies what changes from moment to moment, and what this question
 // excludes.
 func (w *walk) usable(index uint32) bool {
-	load := w.s.table.Load(int(index))
-	switch state := load.State(); {
-	case state == store.Draining, state == store.Down, (state == store.Suspect) != w.suspects:
-		return false
-	case !w.full && load.Full():
-		return false
-	case w.exact && load.Agents() != w.least:
-		return false
+	if w.suspects || w.exact || !w.s.table.Ready(int(index)) {
+		load := w.s.table.Load(int(index))
+		switch state := load.State(); {
+		case state == store.Draining, state == store.Down, (state == store.Suspect) != w.suspects:
+			return false
+		case !w.full && load.Full():
+			return false
+		case w.exact && load.Agents() != w.least:
+			return false
+		}
 	}
 	for _, i := range w.failed[:w.nFailed] {
 		if i == index {
