@@ -17,6 +17,7 @@ type catalog struct {
 	view    *store.View
 	tenants []tenantFacts
 	svms    []svmFacts // by index
+	lines   []svmLine  // the same
 	members []member   // all SVMs
 	circle  *circle
 	byID    map[store.SVMID]int
@@ -46,26 +47,33 @@ type tenantFacts struct {
 
 // svmFacts are what filters and preferences ask of an SVM.
 type svmFacts struct {
-	// What an answer needs of an SVM comes first: it is a cache line.
 	entry      *store.SVMEntry // nil: forgotten
-	fragment   string          // JSON, see appendFragment
-	print      uint64          // fingerprint of id and address
-	hash       uint64          // hashSVM
-	inverse    uint64          // of its weight
-	host, wide store.Symbol
+	place      place
 	version    uint16 // in words.svmVersions; 0 unknown
 	kinds      uint8  // bit per kind; 0 means all
 	key        store.KeyType
-	large      bool
-	openstack  bool
 	licensed   bool
 	encryption bool
+	open       bool // takes agents without connection protection
+	tags       []uint16
+	tenants    []uint32
+}
 
-	open    bool // takes agents without connection protection
-	tags    []uint16
-	tenants []uint32
+// A place says which VMs an SVM is local to.
+type place struct {
+	host, wide store.Symbol
+	large      bool
+	openstack  bool
+}
 
-	_ [8]byte // to two cache lines
+// svmLine is what an answer says of an SVM: one cache line, because every answer
+// looks at some of them, and they lie wherever they lie.
+type svmLine struct {
+	svm      *store.SVM
+	fragment string // JSON, see appendFragment
+	print    uint64 // fingerprint of id and address
+	place    place
+	_        [16]byte
 }
 
 // words number the strings that settings and SVMs share, so that candidate sets
@@ -95,7 +103,7 @@ func (s *Selector) follow(change *store.ViewChange) {
 	if old == nil || len(change.SVMs) > 0 {
 		s.compileSVMs(next, old, change.SVMs)
 	} else {
-		next.svms, next.members, next.circle, next.byID = old.svms, old.members, old.circle, old.byID
+		next.svms, next.lines, next.members, next.circle, next.byID = old.svms, old.lines, old.members, old.circle, old.byID
 		next.words, next.versions, next.tenants = old.words, old.versions, old.tenants
 		next.sets = old.sets
 	}
@@ -120,18 +128,19 @@ func (s *Selector) follow(change *store.ViewChange) {
 // of them touches.
 func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 	view := next.view
-	next.svms = make([]svmFacts, view.NumSVMs())
+	next.svms, next.lines = make([]svmFacts, view.NumSVMs()), make([]svmLine, view.NumSVMs())
 	if old == nil {
 		old = &catalog{words: &words{}, circle: &circle{}, sets: new(atomic.Pointer[setTable])}
 		old.sets.Store(newSetTable(0))
 	}
 	copy(next.svms, old.svms)
+	copy(next.lines, old.lines)
 	renumbered := false
 	if next.words, renumbered = old.words.follow(view, s.matrix); renumbered {
 		changed = indexes(view.NumSVMs())
 	}
 	for _, i := range changed {
-		next.svms[i] = s.compileSVM(view.SVM(i), next.words)
+		next.svms[i], next.lines[i] = s.compileSVM(view.SVM(i), next.words)
 	}
 	next.byID = make(map[store.SVMID]int, len(next.svms))
 	for i := range next.svms {
@@ -140,7 +149,7 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 			continue
 		}
 		next.byID[f.entry.ID] = i
-		next.members = append(next.members, member{hash: f.hash, inverse: f.inverse, index: uint32(i)})
+		next.members = append(next.members, memberOf(f.entry))
 	}
 	next.circle = old.circle.follow(next.members)
 	next.sets = new(atomic.Pointer[setTable])
@@ -199,17 +208,17 @@ func fingerprint(d *store.Discovery) uint64 {
 	return xxhash.Sum64(b)
 }
 
-func (s *Selector) compileSVM(e *store.SVMEntry, w *words) svmFacts {
+func (s *Selector) compileSVM(e *store.SVMEntry, w *words) (svmFacts, svmLine) {
 	if e == nil {
-		return svmFacts{}
+		return svmFacts{}, svmLine{}
 	}
 	f := svmFacts{
-		entry: e, fragment: string(appendFragment(nil, &e.SVM)),
-		print: xxhash.Sum64String(string(e.ID[:]) + e.Address),
-		hash:  hashSVM(e.ID), inverse: inverse(e.Weight()),
-		host: e.Symbols.At(store.PathHost), wide: e.Symbols.At(s.level),
-		version: w.svmVersions[e.Version], encryption: e.Encryption, open: !e.Encryption || e.AllowUnprotected,
-		large: e.LargeInfra, licensed: e.Licensed, openstack: e.Platform == store.OpenStack, key: e.License.Key,
+		entry: e, version: w.svmVersions[e.Version], encryption: e.Encryption, open: !e.Encryption || e.AllowUnprotected,
+		licensed: e.Licensed, key: e.License.Key,
+		place: place{
+			host: e.Symbols.At(store.PathHost), wide: e.Symbols.At(s.level),
+			large: e.LargeInfra, openstack: e.Platform == store.OpenStack,
+		},
 	}
 	for _, tag := range e.Tags {
 		f.tags = append(f.tags, w.tags[tag])
@@ -220,7 +229,10 @@ func (s *Selector) compileSVM(e *store.SVMEntry, w *words) svmFacts {
 	for _, kind := range e.Kinds {
 		f.kinds |= 1 << kind
 	}
-	return f
+	return f, svmLine{
+		svm: &e.SVM, fragment: string(appendFragment(nil, &e.SVM)),
+		print: xxhash.Sum64String(string(e.ID[:]) + e.Address), place: f.place,
+	}
 }
 
 // tag returns the number of a tag; text that no SVM lists is strangeTag.

@@ -1,6 +1,10 @@
 package discovery
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/svmgate/svmgate/store"
+)
 
 // A member is an SVM as the rendezvous order needs it: 24 bytes, so that a class
 // of SmallClass lies in 24 cache lines.
@@ -8,6 +12,10 @@ type member struct {
 	hash    uint64 // hashSVM
 	inverse uint64 // of its weight
 	index   uint32
+}
+
+func memberOf(e *store.SVMEntry) member {
+	return member{hash: hashSVM(e.ID), inverse: inverse(e.Weight()), index: uint32(e.Index)}
 }
 
 // slotBits has a bit for every slot of the circle.
@@ -20,22 +28,23 @@ func (b *slotBits) set(slot int) { b[slot/64] |= 1 << (slot % 64) }
 
 // A circle says which SVMs own a slot. It depends on the ids and capacities of
 // the table's SVMs and on nothing else.
+//
+// It is the largest of what questions look at, and small for that reason: an
+// index of an SVM fits 16 bits.
 type circle struct {
 	members []member // what it was built from
+	byIndex []member // the same, by index
 	scale   int
 
-	// owners has an SVM's index for a slot with one owner, so that most probes
-	// look at one place. Of a slot with several it has several + where they are
-	// listed: their number, then their indexes.
-	owners []uint32
-	lists  []uint32
-	all    large // for walks over all members
+	// owners has the indexes of a slot's owners: one twice, two, or, of a crowded
+	// slot, both halves of where in lists they are: their number, then they.
+	owners  []pair
+	crowded *slotBits
+	lists   []uint16
+	all     large // for walks over all members
 }
 
-const (
-	several = 1 << 31
-	nobody  = 1<<32 - 1
-)
+type pair [2]uint16
 
 // follow returns the circle of the given members: c itself if they are the same.
 // A table with no more SVMs than a small class has needs no circle.
@@ -50,30 +59,41 @@ func (c *circle) follow(members []member) *circle {
 	if len(members) <= SmallClass {
 		return next
 	}
-	owned := make([]uint64, 0, len(members)*fullSlots) // slot, then index
+	next.byIndex = make([]member, members[len(members)-1].index+1)
 	next.all.slots = new(slotBits)
+	owned := make([]uint64, 0, len(members)*fullSlots) // slot, then index
 	next.eachSlot(members, func(m member, slot int) {
-		owned = append(owned, uint64(slot)<<32|uint64(m.index))
+		next.byIndex[m.index] = m
 		next.all.slots.set(slot)
+		owned = append(owned, uint64(slot)<<32|uint64(m.index))
 	})
 	slices.Sort(owned)
-	next.owners = slices.Repeat([]uint32{nobody}, circleSlots)
-	for owned = slices.Compact(owned); len(owned) > 0; { // an SVM may own a slot twice
-		slot, n := owned[0]>>32, 1
-		for n < len(owned) && owned[n]>>32 == slot {
+	owned = slices.Compact(owned) // an SVM may own a slot twice
+	next.owners, next.crowded = make([]pair, circleSlots), new(slotBits)
+	for len(owned) > 0 {
+		n := 1
+		for n < len(owned) && owned[n]>>32 == owned[0]>>32 {
 			n++
 		}
-		next.owners[slot] = uint32(owned[0])
-		if n > 1 {
-			next.owners[slot] = several + uint32(len(next.lists))
-			next.lists = append(next.lists, uint32(n))
-			for _, o := range owned[:n] {
-				next.lists = append(next.lists, uint32(o))
-			}
-		}
+		next.own(int(owned[0]>>32), owned[:n])
 		owned = owned[n:]
 	}
 	return next
+}
+
+// own notes the owners of a slot; their indexes are the lower 16 bits.
+func (c *circle) own(slot int, owners []uint64) {
+	if len(owners) <= len(pair{}) {
+		c.owners[slot] = pair{uint16(owners[0]), uint16(owners[len(owners)-1])}
+		return
+	}
+	at := len(c.lists)
+	c.owners[slot] = pair{uint16(at), uint16(at >> 16)}
+	c.crowded.set(slot)
+	c.lists = append(c.lists, uint16(len(owners)))
+	for _, o := range owners {
+		c.lists = append(c.lists, uint16(o))
+	}
 }
 
 // weight returns the weight that inverse was made from.
@@ -94,20 +114,16 @@ func (c *circle) bitsOf(members []member) *slotBits {
 	return b
 }
 
-// ownersOf returns the indexes of a slot's owners.
-func (c *circle) ownersOf(slot int) []uint32 {
-	switch o := c.owners[slot]; {
-	case o < several:
-		return c.owners[slot : slot+1]
-	case o == nobody:
-		return nil
+// ownersOf returns the indexes of a slot's owners, p being what owners has for it.
+// There must be one.
+func (c *circle) ownersOf(slot int, p *pair) []uint16 {
+	switch {
+	case c.crowded.at(slot) == 1:
+		list := c.lists[int(p[0])|int(p[1])<<16:]
+		return list[1 : 1+list[0]]
+	case p[0] == p[1]:
+		return p[:1]
 	default:
-		return c.list(o)
+		return p[:]
 	}
-}
-
-// list returns what is listed for a slot with several owners.
-func (c *circle) list(owners uint32) []uint32 {
-	list := c.lists[owners-several:]
-	return list[1 : 1+list[0]]
 }

@@ -197,7 +197,7 @@ func (w *walk) candidate(m member, result Result) Candidate {
 	load := w.s.table.Load(int(m.index))
 	c := Candidate{
 		ID: f.entry.ID, Name: f.entry.Name, Address: f.entry.Address,
-		Licensed: f.licensed, KeyMatch: keyMatches(f.key, w.os), Local: f.localTo(w.host, w.wide),
+		Licensed: f.licensed, KeyMatch: keyMatches(f.key, w.os), Local: f.place.localTo(w.host, w.wide),
 		State: load.State(), Load: load.Agents(), Capacity: f.entry.Weight(),
 		index: int(m.index), place: ranked{cost: cost(w.agent, m.hash, m.inverse), index: m.index},
 	}
@@ -230,15 +230,19 @@ func (w *walk) placeLarge(list []Candidate) {
 		}
 		k := [3]bool{f.licensed, keyMatches(f.key, w.os), false}
 		size[k]++
-		if k[2] = w.preferLocal && f.localTo(w.host, w.wide); k[2] {
+		if k[2] = w.preferLocal && f.place.localTo(w.host, w.wide); k[2] {
 			size[k]++
 		}
 	}
 	met := map[uint32]uint64{}
 	for i := range MaxProbes {
-		for _, index := range w.c.circle.ownersOf(probe(w.agent, i)) {
-			if _, ok := met[index]; !ok {
-				met[index] = uint64(i)
+		slot := probe(w.agent, i)
+		if w.c.circle.all.slots.at(slot) == 0 {
+			continue
+		}
+		for _, index := range w.c.circle.ownersOf(slot, &w.c.circle.owners[slot]) {
+			if _, ok := met[uint32(index)]; !ok {
+				met[uint32(index)] = uint64(i)
 			}
 		}
 	}

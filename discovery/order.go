@@ -67,10 +67,12 @@ func (w *walk) rank(members []member, n int) {
 }
 
 // probe adds members of a large class in the order in which the agent's probes
-// meet them, until the answer has n. It goes from as many slots as are wanted at
-// once: looking up their owners is then waited for together.
+// meet them, until the answer has n. It looks up the owners of as many slots as
+// SVMs are wanted, before it looks at one: so they are waited for together.
 func (w *walk) probe(l *large, n int) {
-	var slots, owners [MaxLimit]uint32
+	var slots [MaxLimit]uint32
+	var owners [MaxLimit]pair
+	c := w.c.circle
 	for i := 0; i < MaxProbes && w.a.n < n; {
 		met, want := 0, n-w.a.n
 		for ; i < MaxProbes && met < want; i++ {
@@ -78,44 +80,40 @@ func (w *walk) probe(l *large, n int) {
 			slots[met%MaxLimit] = uint32(slot)
 			met += l.slots.at(slot)
 		}
-		for j := range owners[:met] {
-			owners[j] = w.c.circle.owners[slots[j]%circleSlots]
+		for j, slot := range slots[:met] {
+			owners[j] = c.owners[slot]
 		}
-		for _, owner := range owners[:met] {
-			if w.a.n == n {
-				return
-			}
-			if owner >= several {
-				w.meet(l, w.c.circle.list(owner), n)
-			} else if w.meets(l, owner) {
-				w.take(owner)
-			}
+		for j, slot := range slots[:met] {
+			w.meet(l, c.ownersOf(int(slot), &owners[j]), n)
 		}
 	}
 }
 
 // meet adds those of a slot's owners that are usable members, by cost, until the
 // answer has n. Owners are few.
-func (w *walk) meet(l *large, owners []uint32, n int) {
-	for w.a.n < n {
-		first := -1
+func (w *walk) meet(l *large, owners []uint16, n int) {
+	for again := true; again && w.a.n < n; {
+		var first *member
+		again = false
 		for _, index := range owners {
-			if w.meets(l, index) && (first < 0 || w.cheaper(index, uint32(first))) {
-				first = int(index)
+			if !w.meets(l, uint32(index)) {
+				continue
+			}
+			m := &w.c.circle.byIndex[index]
+			if again = first != nil; !again || w.cheaper(m, first) {
+				first = m
 			}
 		}
-		if first < 0 {
-			return
+		if first != nil {
+			w.take(first.index)
 		}
-		w.take(uint32(first))
 	}
 }
 
-// cheaper reports whether SVM i comes before j where the first probe is the same.
-func (w *walk) cheaper(i, j uint32) bool {
-	f, g := &w.c.svms[i], &w.c.svms[j]
-	return w.c.before(&ranked{cost: cost(w.agent, f.hash, f.inverse), index: i},
-		&ranked{cost: cost(w.agent, g.hash, g.inverse), index: j})
+// cheaper reports whether a comes before b where the first probe is the same.
+func (w *walk) cheaper(a, b *member) bool {
+	return w.c.before(&ranked{cost: cost(w.agent, a.hash, a.inverse), index: a.index},
+		&ranked{cost: cost(w.agent, b.hash, b.inverse), index: b.index})
 }
 
 // meets reports whether an SVM at whose slot a probe came is a usable member.

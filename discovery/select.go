@@ -54,7 +54,8 @@ func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
 		a.Result, a.n, a.picks[0] = TenantInactive, 1, s.dead
 		a.finish(t, agent)
 	default:
-		w := walk{s: s, c: c, q: q, a: a, agent: agent}
+		var w walk
+		w.s, w.c, w.q, w.a, w.agent = s, c, q, a, agent
 		w.prepare(t, slot, ok)
 		w.run(c)
 		a.finish(t, agent)

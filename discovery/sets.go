@@ -110,7 +110,7 @@ func (f *svmFacts) inPart(k setKey) bool {
 	case everywhere:
 		return true
 	case local:
-		return f.localTo(k.first(), k.second())
+		return f.place.localTo(k.first(), k.second())
 	default:
 		level := store.PathLevel(p - scoped)
 		return k.first() != 0 && f.entry.Symbols.At(level) == k.first()
@@ -119,14 +119,14 @@ func (f *svmFacts) inPart(k setKey) bool {
 
 // localTo reports whether the SVM is local to a VM on the given host, and with
 // the given value at the level that counts on OpenStack platforms.
-func (f *svmFacts) localTo(host, wide store.Symbol) bool {
-	if f.large {
+func (p place) localTo(host, wide store.Symbol) bool {
+	if p.large {
 		return false
 	}
-	if f.openstack {
-		return wide != 0 && f.wide == wide
+	if p.openstack {
+		return wide != 0 && p.wide == wide
 	}
-	return host != 0 && f.host == host
+	return host != 0 && p.host == host
 }
 
 // touches reports whether the SVM is in the set of a key.

@@ -82,6 +82,7 @@ func (w *walk) run(c *catalog) {
 	if w.a.n == 0 {
 		w.overCapacity(area)
 	}
+	w.tell()
 }
 
 func (w *walk) nearKey() setKey { return w.base.in(local, w.host, w.wide) }
@@ -169,27 +170,36 @@ func (w *walk) append(g *group, n int) {
 	}
 }
 
-// take appends an SVM to the answer.
+// take appends an SVM to the answer, by its index: see tell.
 func (w *walk) take(index uint32) {
-	f := &w.c.svms[index]
-	w.a.picks[w.a.n] = Pick{
-		SVM: &f.entry.SVM, Local: f.localTo(w.host, w.wide),
-		fragment: f.fragment, print: f.print, index: int32(index),
-	}
+	w.a.picks[w.a.n].index = int32(index)
 	w.a.n++
+}
+
+// tell works out what the answer says of the SVMs that were taken. It does so for
+// all of them together, because they lie far apart in memory and this way are
+// waited for together.
+func (w *walk) tell() {
+	for i := range w.a.picks[:w.a.n] {
+		p := &w.a.picks[i]
+		l := &w.c.lines[p.index]
+		p.SVM, p.Local, p.fragment, p.print = l.svm, l.place.localTo(w.host, w.wide), l.fragment, l.print
+	}
 }
 
 // usable applies what changes from moment to moment, and what this question
 // excludes.
 func (w *walk) usable(index uint32) bool {
-	load := w.s.table.Load(int(index))
-	switch state := load.State(); {
-	case state == store.Draining, state == store.Down, (state == store.Suspect) != w.suspects:
-		return false
-	case !w.full && load.Full():
-		return false
-	case w.exact && load.Agents() != w.least:
-		return false
+	if w.suspects || w.exact || !w.s.table.Ready(int(index)) {
+		load := w.s.table.Load(int(index))
+		switch state := load.State(); {
+		case state == store.Draining, state == store.Down, (state == store.Suspect) != w.suspects:
+			return false
+		case !w.full && load.Full():
+			return false
+		case w.exact && load.Agents() != w.least:
+			return false
+		}
 	}
 	for _, i := range w.failed[:w.nFailed] {
 		if i == index {

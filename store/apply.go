@@ -295,7 +295,7 @@ func (t *Table) publishSVMs(next *View, change *ViewChange, svms [][16]byte, s *
 			change.SVMs = append(change.SVMs, i)
 		}
 		if e := next.svms[i]; e != nil {
-			load.settle(e, now, t.ttl)
+			t.settle(e, now)
 		}
 	}
 }

@@ -199,7 +199,7 @@ func (t *Table) Sweep(now time.Time) {
 		if e == nil {
 			continue
 		}
-		t.loads[i].settle(e, since, t.ttl)
+		t.settle(e, since)
 		if ok := licensed(&e.License, now); ok != e.Licensed {
 			if svms == nil {
 				svms = slices.Clone(old.svms)

@@ -148,19 +148,25 @@ func (l *SVMLoad) forget() {
 }
 
 // settle works out an SVM's state at a moment: what was written holds for pinned
-// SVMs, and draining for all; the others are down when silent for longer than
-// ttl. It reports whether the state changed.
-func (l *SVMLoad) settle(e *SVMEntry, now, ttl time.Duration) bool {
-	state := e.wanted
+// SVMs, and draining for all; the others are down when silent for longer than the
+// table's TTL.
+func (t *Table) settle(e *SVMEntry, now time.Duration) {
+	load, state := &t.loads[e.Index], e.wanted
 	if !e.Pinned && state != Draining {
-		heard := l.heard.Load()
+		heard := load.heard.Load()
 		switch {
-		case heard == 0 || now-time.Duration(heard) > ttl:
+		case heard == 0 || now-time.Duration(heard) > t.ttl:
 			state = Down
 		case state == Down:
 			state = Ready
 		}
 	}
-	l.capped.Store(int32(e.HardCap))
-	return SVMState(l.state.Swap(uint32(state))) != state
+	load.capped.Store(int32(e.HardCap))
+	load.state.Store(uint32(state))
+	word, bit := &t.ready[e.Index/64], uint64(1)<<(e.Index%64)
+	if state == Ready && e.HardCap == 0 {
+		word.Or(bit)
+	} else {
+		word.And(^bit)
+	}
 }
