@@ -14,6 +14,9 @@ import (
 	"github.com/svmgate/svmgate/store/internal/wal"
 )
 
+// ErrBackup reports what is no backup, or one that is damaged.
+var ErrBackup = errors.New("the backup can not be read")
+
 // Backup writes a copy of all records to w: the table as it was at one moment
 // between the call and the return. Readers and writers go on meanwhile. The copy
 // is a snapshot; [Restore] makes a data directory of it, [Table.RestoreAsNew]
@@ -201,7 +204,7 @@ func removeFiles(dir string, names []string) (err error) {
 func (t *Table) RestoreAsNew(backup io.ReaderAt, size int64) (Summary, error) {
 	from := newTable(Config{Clock: t.clock.now})
 	if err := from.loadSnapshot(backup, size); err != nil {
-		return Summary{}, fmt.Errorf("backup: %w", err)
+		return Summary{}, fmt.Errorf("%w: %w", ErrBackup, err)
 	}
 	for _, tenant := range from.Tenants() {
 		if other, ok := t.TenantByName(tenant.Name); ok && other.ID != tenant.ID {
@@ -240,6 +243,11 @@ func (tx *Tx) renew(from *Table, list []Record, sum *Summary) error {
 			continue
 		case KindActivation: // comes with the tenant, which may have none, or be gone
 			continue
+		}
+		if err := r.check(); err != nil { // else what is written here could not be read again
+			return fmt.Errorf("%w: record %s: %w", ErrBackup, r.Key, err)
+		}
+		switch r.Key.Kind {
 		case KindTenant:
 			if err := tx.renewTenant(from, r, sum); err != nil {
 				return err

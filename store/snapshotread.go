@@ -58,7 +58,29 @@ func openSnapshot(r io.ReaderAt, size int64) (*snapshotReader, error) {
 	if s.dict, err = readDictionary(text); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return s, s.checkShards()
+}
+
+// checkShards fails unless every shard has its block, in order.
+func (s *snapshotReader) checkShards() error {
+	shards := 0
+	for _, x := range s.sections {
+		if x.kind != frameBlock {
+			continue
+		}
+		var front [2]byte
+		if _, err := s.r.ReadAt(front[:min(x.bytes, 2)], x.offset+wal.FrameHeader); err != nil {
+			return err
+		}
+		if x.bytes < 2 || int(front[1]) != shards {
+			return fmt.Errorf("%w: the frame at byte %d is not of shard %d", errSnapshot, x.offset, shards)
+		}
+		shards++
+	}
+	if shards != vmShards {
+		return fmt.Errorf("%w: it has %d blocks of VMs, not %d", errSnapshot, shards, vmShards)
+	}
+	return nil
 }
 
 // readIndex reads the index, a frame that reaches from offset to end. It must
@@ -116,9 +138,6 @@ func (s *snapshotReader) blocks(fn func(shard int, block []byte) error) error {
 			list = append(list, x)
 		}
 	}
-	if len(list) != vmShards {
-		return fmt.Errorf("%w: it has %d blocks of VMs, not %d", errSnapshot, len(list), vmShards)
-	}
 	var next atomic.Int64
 	errs := make([]error, runtime.GOMAXPROCS(0))
 	var workers sync.WaitGroup
@@ -138,9 +157,6 @@ func (s *snapshotReader) block(i int, x section, buf []byte, fn func(int, []byte
 	payload, err := s.read(x, buf)
 	if err != nil {
 		return nil, err
-	}
-	if len(payload) == 0 || int(payload[0]) != i {
-		return nil, fmt.Errorf("%w: the frame at byte %d is not of shard %d", errSnapshot, x.offset, i)
 	}
 	if err := fn(i, payload[1:]); err != nil {
 		return nil, fmt.Errorf("the frame at byte %d: %w", x.offset, err)
@@ -174,12 +190,17 @@ func (t *Table) loadSnapshot(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	t.symbols = s.dict
-	t.view.Store(&View{tenants: make([]*Tenant, len(s.dict.tenants)), paths: s.dict.paths, versions: s.dict.versions})
 	err = s.blocks(func(shard int, block []byte) error { return t.vms.loadBlock(shard, block, s.dict) })
 	if err != nil {
 		return err
 	}
+	return t.loadSnapshotRecords(s)
+}
+
+// loadSnapshotRecords loads what a snapshot has besides the blocks.
+func (t *Table) loadSnapshotRecords(s *snapshotReader) error {
+	t.symbols = s.dict
+	t.view.Store(&View{tenants: make([]*Tenant, len(s.dict.tenants)), paths: s.dict.paths, versions: s.dict.versions})
 	t.clock.observe(Version{Clock: s.clock})
 	return t.loadRecords(s.records)
 }

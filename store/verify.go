@@ -65,7 +65,7 @@ func (d Damage) String() string {
 // [Summary] counts as Cut, nor miss what left no gap: the last segment, or the
 // newer of the snapshots.
 func Verify(dir string, p Progress, report func(Damage)) (Summary, error) {
-	v := &verifier{report: report, progress: p}
+	v := &verifier{tell: report, progress: p}
 	names, err := readNames(dir)
 	if err != nil {
 		return v.sum, err
@@ -86,7 +86,7 @@ func Verify(dir string, p Progress, report func(Damage)) (Summary, error) {
 // damage is an error.
 func CheckBackup(backup io.ReaderAt, size int64, p Progress) (Summary, error) {
 	var first error
-	v := &verifier{total: size, progress: p, report: func(d Damage) {
+	v := &verifier{total: size, progress: p, tell: func(d Damage) {
 		if first == nil {
 			first = errors.New(d.String())
 		}
@@ -100,11 +100,17 @@ func CheckBackup(backup io.ReaderAt, size int64, p Progress) (Summary, error) {
 // A verifier reads files of a data directory.
 type verifier struct {
 	sum      Summary
-	report   func(Damage)
+	tell     func(Damage)
+	found    int // damages
 	progress Progress
 	total    int64
 	begin    int64 // of the present file, in all that is to be read
 	told     int64 // to progress
+}
+
+func (v *verifier) report(d Damage) {
+	v.found++
+	v.tell(d)
 }
 
 // verifyFile is a file to be read.

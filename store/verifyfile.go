@@ -50,24 +50,32 @@ func (v *verifier) segment(path string, r io.ReaderAt, size int64, last bool) er
 // snapshot reads a snapshot; its dictionary first, without which VMs are only
 // bytes.
 func (v *verifier) snapshot(path string, r io.ReaderAt, size int64) error {
-	var dict *dictionary
-	if s, err := openSnapshot(r, size); err == nil {
+	before := v.found
+	s, err := openSnapshot(r, size)
+	dict := (*dictionary)(nil)
+	if err == nil {
 		dict = s.dict
 	} else {
 		v.report(Damage{File: path, Reason: err.Error()})
 		dict = findDictionary(r, size)
 	}
-	return v.frames(path, snapshotLine, r, size, func(offset int64, payload []byte) bool {
+	err = v.frames(path, snapshotLine, r, size, func(offset int64, payload []byte) bool {
 		switch {
 		case len(payload) == 0:
 			return false
 		case payload[0] == frameRecords:
 			return v.records(path, offset, payload[1:])
 		case payload[0] == frameBlock && len(payload) > 1:
-			return v.block(path, offset, payload[2:], dict)
+			return v.block(path, offset, payload[1:], dict)
 		}
 		return false
 	})
+	if err == nil && v.found == before { // every part of it is sound, which does not mean that it is not too much
+		if err := newTable(Config{}).loadSnapshotRecords(s); err != nil {
+			v.report(Damage{File: path, Reason: err.Error()})
+		}
+	}
+	return err
 }
 
 // findDictionary looks for the dictionary of a snapshot whose index does not say
@@ -114,7 +122,10 @@ func (v *verifier) records(path string, offset int64, list []byte) (hurt bool) {
 	return hurt
 }
 
-func (v *verifier) block(path string, offset int64, block []byte, dict *dictionary) (hurt bool) {
+// block looks at the block of a shard, behind the number of the shard. What can be
+// told apart is not yet what can be loaded, so that is tried, too.
+func (v *verifier) block(path string, offset int64, numbered []byte, dict *dictionary) (hurt bool) {
+	shard, block := int(numbered[0]), numbered[1:]
 	err := eachInBlock(block, dict, func(id BIOSID, sound bool, e vmEntry) error {
 		if !sound {
 			hurt = true
@@ -122,12 +133,21 @@ func (v *verifier) block(path string, offset int64, block []byte, dict *dictiona
 			return nil
 		}
 		for _, r := range [...]Record{e.registration, e.placement} {
-			if !r.Version.IsZero() {
-				v.sum.add(&r)
+			if r.Version.IsZero() {
+				continue
 			}
+			if err := r.check(); err != nil {
+				hurt = true
+				v.report(Damage{path, offset, r.Key.String(), err.Error()})
+				continue
+			}
+			v.sum.add(&r)
 		}
 		return nil
 	})
+	if err == nil && !hurt && dict != nil {
+		err = new(vmTable).loadBlock(shard, block, dict)
+	}
 	if err != nil {
 		hurt = true
 		v.report(Damage{path, offset, "", err.Error()})
