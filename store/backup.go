@@ -18,7 +18,8 @@ import (
 var ErrBackup = errors.New("the backup can not be read")
 
 // Backup writes a copy of all records to w: the table as it was at one moment
-// between the call and the return. Readers and writers go on meanwhile. The copy
+// between the call and the return. Readers and writers go on meanwhile; it is an
+// error if for too long they change more than w takes. The copy
 // is a snapshot; [Restore] makes a data directory of it, [Table.RestoreAsNew]
 // brings its objects back into a table that lives, [CheckBackup] tells whether it
 // is whole. It holds digests of passwords and tokens: keep it as secret as the
@@ -57,33 +58,60 @@ func (c *changedKeys) note(news *News) {
 	}
 }
 
+// changedChunk is how many records are read while writers wait.
+const changedChunk = 4096
+
 // writeChanged writes what changed while the rest was written. It goes on until
 // little is left, which it takes while no writer changes anything: at that moment
-// the copy is what the table is.
+// the copy is what the table is. What is written before then need not be of one
+// moment, for whatever changes meanwhile is written again.
 func (t *Table) writeChanged(ctx context.Context, s *snapshotWriter, changed *changedKeys) (clock uint64, err error) {
-	const little, rounds = 10_000, 8
-	for round := 0; ; round++ {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
+	const rounds = 8 // in which the number of changes may go up and down
+	for round, before := 0, 0; ; round++ {
 		t.writing.Lock()
-		last := len(changed.keys) <= little || round == rounds
 		keys := changed.keys
 		changed.keys = map[Key]struct{}{}
-		var list []Record
-		if last {
-			list, clock = t.recordsOf(keys), t.clock.last
+		if len(keys) <= changedChunk {
+			list := t.recordsOf(keys)
+			clock = t.clock.last
+			t.writing.Unlock()
+			return clock, s.records(list)
 		}
 		t.writing.Unlock()
-		if !last {
-			t.mu.RLock()
-			list = t.recordsOf(keys)
-			t.mu.RUnlock()
+		if round >= rounds && len(keys) >= before {
+			return 0, fmt.Errorf("store: backup: the table changes faster than the backup is taken: %d records since the round before; "+
+				"take it faster, or when less changes", len(keys))
 		}
-		if err := s.records(list); err != nil || last {
-			return clock, err
+		before = len(keys)
+		if err := t.writeKeys(ctx, s, keys); err != nil {
+			return 0, err
 		}
 	}
+}
+
+// writeKeys writes the records of keys, a chunk after the other, so that writers
+// never wait for long.
+func (t *Table) writeKeys(ctx context.Context, s *snapshotWriter, keys map[Key]struct{}) error {
+	chunk := make(map[Key]struct{}, changedChunk)
+	flush := func() error {
+		t.mu.RLock()
+		list := t.recordsOf(chunk)
+		t.mu.RUnlock()
+		clear(chunk)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return s.records(list)
+	}
+	for key := range keys {
+		chunk[key] = struct{}{}
+		if len(chunk) == changedChunk {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
 }
 
 // recordsOf returns the records of keys. It needs the table's read lock, or the

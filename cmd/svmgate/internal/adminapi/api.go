@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -92,6 +93,9 @@ type API struct {
 	overlap    time.Duration
 	log        *slog.Logger
 	document   []byte // /openapi.json
+
+	// Held while a backup is made, or a restore is under way: there is one at a time.
+	backups, restores sync.Mutex
 
 	copyTo func(context.Context, io.Writer) error // writes a backup; a test makes it fail
 }

@@ -34,6 +34,10 @@ func (a *API) backup(c *call) error {
 		c.ctx.Response.Header.SetContentLength(-1) // in chunks, as it would come
 		return nil
 	}
+	if !a.backups.TryLock() {
+		c.ctx.Response.Header.Del("Content-Disposition")
+		return isRunning("backup")
+	}
 	from, to := io.Pipe()
 	stream := newBackupStream(from, c.ctx.Conn())
 	go a.writeBackup(to)
@@ -46,6 +50,13 @@ func (a *API) backup(c *call) error {
 	return nil
 }
 
+// isRunning refuses to do twice at once what takes much of disk and memory.
+func isRunning(what string) error {
+	return refuse(409, "another_is_running", "another "+what+" is running: try again when it has ended")
+}
+
+// writeBackup ends the backup before the client can know that it has: he may ask
+// for the next.
 func (a *API) writeBackup(to *io.PipeWriter) {
 	w := bufio.NewWriterSize(to, 64<<10)
 	err := a.copyTo(context.Background(), w) // which ends when the pipe is closed
@@ -55,6 +66,7 @@ func (a *API) writeBackup(to *io.PipeWriter) {
 	if err != nil && !errors.Is(err, io.ErrClosedPipe) { // which is a client that has gone
 		a.log.Error("a backup broke off", "reason", err.Error())
 	}
+	a.backups.Unlock()
 	_ = to.CloseWithError(err) // never fails
 }
 
@@ -99,6 +111,10 @@ func (a *API) restore(c *call) error {
 	if err != nil {
 		return err
 	}
+	if !a.restores.TryLock() {
+		return isRunning("restore")
+	}
+	defer a.restores.Unlock()
 	kept, err := spool.Read(body, a.maxRestore, "")
 	switch {
 	case body.err != nil:

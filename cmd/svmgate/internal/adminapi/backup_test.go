@@ -3,6 +3,7 @@ package adminapi
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -289,4 +290,65 @@ func TestWhatStreams(t *testing.T) {
 			t.Errorf("%s may stream is %v, want %v", request, got, want)
 		}
 	}
+}
+
+// Backups and restores take much of disk and memory: there is one of each at a
+// time, and the next when it has ended.
+func TestOneBackupAtATime(t *testing.T) {
+	goOn := make(chan struct{})
+	get := serveBackup(t, io.Discard, func(w io.Writer) error {
+		if _, err := w.Write(make([]byte, 100<<10)); err != nil { // more than is read before the answer begins
+			return err
+		}
+		<-goOn
+		return nil
+	})
+	first, err := get()
+	check(t, err)
+	defer first.Body.Close()
+	second, err := get()
+	check(t, err)
+	body, err := io.ReadAll(second.Body)
+	check(t, err)
+	second.Body.Close()
+	if second.StatusCode != 409 || !strings.Contains(string(body), `"another_is_running"`) || second.Header.Get("Content-Disposition") != "" {
+		t.Errorf("the second: %s %s, want 409 that says so", second.Status, body)
+	}
+	close(goOn)
+	for range 3 { // each as soon as the one before has ended
+		_, err = io.Copy(io.Discard, first.Body)
+		check(t, err)
+		first.Body.Close()
+		first, err = get()
+		check(t, err)
+		if first.StatusCode != 200 {
+			t.Fatalf("the next: %s", first.Status)
+		}
+	}
+}
+
+func TestOneRestoreAtATime(t *testing.T) {
+	addr, g := newSocketGateway(t)
+	backup := g.backup().body
+	slow, err := net.Dial("tcp", addr)
+	check(t, err)
+	defer slow.Close()
+	fmt.Fprintf(slow, "POST %s HTTP/1.1\r\nHost: gateway\r\nAuthorization: Basic %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		restoreAsNew, base64.StdEncoding.EncodeToString([]byte("root:"+password)), backupType, 1<<20, strings.Repeat("x", 64<<10)) // more than is read before it is looked at
+	wanted := func(what string, status int) answer {
+		for end := time.Now().Add(10 * time.Second); ; {
+			a := sendRaw(t, addr, restoreAsNew, backupType, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(backup), backup))
+			if a.status == status || time.Now().After(end) {
+				if a.status != status {
+					t.Errorf("%s: %d %s, want %d", what, a.status, a.body, status)
+				}
+				return a
+			}
+		}
+	}
+	if a := wanted("while another arrives", 409); a.code() != "another_is_running" {
+		t.Errorf("%s, want a code that says so", a.body)
+	}
+	slow.Close()
+	wanted("when the other has gone", 200)
 }
