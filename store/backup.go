@@ -226,18 +226,16 @@ func removeFiles(dir string, names []string) (err error) {
 // RestoreAsNew brings the tenants, SVMs, VMs, tokens and accounts of a backup back
 // into a table that lives, as if they were written now: they win over what the
 // table has of them, on every gateway. What the backup does not have stays. A
-// tenant whose name another tenant has by now is an error, before anything is
-// changed. Other writers go on; an error may come in the midst of it, and calling
+// tenant whose name has by now one that the backup does not have is an error,
+// before anything is changed. Other writers go on; an error may come in the midst of it, and calling
 // it again goes on from there. The Summary counts what was written.
 func (t *Table) RestoreAsNew(backup io.ReaderAt, size int64) (Summary, error) {
 	from := newTable(Config{Clock: t.clock.now})
 	if err := from.loadSnapshot(backup, size); err != nil {
 		return Summary{}, fmt.Errorf("%w: %w", ErrBackup, err)
 	}
-	for _, tenant := range from.Tenants() {
-		if other, ok := t.TenantByName(tenant.Name); ok && other.ID != tenant.ID {
-			return Summary{}, nameTaken(tenant, other)
-		}
+	if err := t.checkNames(from); err != nil {
+		return Summary{}, err
 	}
 	sum := Summary{}
 	const chunk = 4096
@@ -260,6 +258,24 @@ func (t *Table) RestoreAsNew(backup io.ReaderAt, size int64) (Summary, error) {
 	})
 	flush()
 	return sum, err
+}
+
+// checkNames fails if a tenant of a backup has the name of one that the backup
+// does not have, and that would keep it. Tenants of the backup itself may have
+// traded names since, and even share one.
+func (t *Table) checkNames(from *Table) error {
+	names := map[string]Tenant{}
+	for _, other := range t.Tenants() {
+		if _, ok := from.Tenant(other.ID); !ok {
+			names[other.Name] = other
+		}
+	}
+	for _, tenant := range from.Tenants() {
+		if other, ok := names[tenant.Name]; ok {
+			return nameTaken(tenant, other)
+		}
+	}
+	return nil
 }
 
 // renew writes records as if their objects were written now.
@@ -298,11 +314,15 @@ func (tx *Tx) renew(from *Table, list []Record, sum *Summary) error {
 func (tx *Tx) renewTenant(from *Table, r Record, sum *Summary) error {
 	id := TenantID(r.Key.ID)
 	tenant, _ := from.Tenant(id)
-	if other, ok := tx.TenantByName(tenant.Name); ok && other.ID != id {
-		return nameTaken(tenant, other)
+	if other, ok := tx.TenantByName(tenant.Name); ok && other.ID != id { // since checkNames, or in the backup, too
+		if _, ok := from.Tenant(other.ID); !ok {
+			return nameTaken(tenant, other)
+		}
 	}
 	if old, ok := tx.Tenant(id); ok && old.Name != tenant.Name {
-		tx.claim(old.Name, TenantID{})
+		if holder, ok := tx.TenantByName(old.Name); ok && holder.ID == id {
+			tx.claim(old.Name, TenantID{})
+		}
 	}
 	tx.claim(tenant.Name, id)
 	activation := Record{Key: Key{KindActivation, id}}
@@ -314,6 +334,6 @@ func (tx *Tx) renewTenant(from *Table, r Record, sum *Summary) error {
 }
 
 func nameTaken(tenant, other Tenant) error {
-	return fmt.Errorf("tenant %s of the backup is named %q, and so is tenant %s here: rename one: %w",
+	return fmt.Errorf("tenant %s of the backup is named %q, and so is another here: rename tenant %s here: %w",
 		tenant.ID, tenant.Name, other.ID, ErrExists)
 }

@@ -536,8 +536,8 @@ func TestRestoreAsNewRefusesANameThatIsTaken(t *testing.T) {
 	id := x.tenant(t, "deleted")
 	before := x.picture()
 	_, err := x.RestoreAsNew(backup, backup.Size())
-	if !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), `"deleted"`) || !strings.Contains(err.Error(), id.String()) {
-		t.Errorf("RestoreAsNew = %v, want ErrExists that names both tenants", err)
+	if !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), `"deleted"`) || !strings.Contains(err.Error(), "rename tenant "+id.String()) {
+		t.Errorf("RestoreAsNew = %v, want ErrExists that says what to rename", err)
 	}
 	if diff := diff(before, x.picture()); diff != "" {
 		t.Errorf("a refusal changed the table (-before +after)\n%s", diff)

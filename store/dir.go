@@ -45,7 +45,7 @@ type Dir struct {
 
 	mu        sync.Mutex
 	snapshots []snapshotFile // newest first
-	damaged   []snapshotFile // passed over at the start; the next snapshot takes their place
+	damaged   []snapshotFile // passed over at the start, or not removed; the next snapshot takes their place
 	failures  uint64
 	written   uint64
 	refused   atomic.Bool // the last Append

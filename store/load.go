@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -55,11 +56,15 @@ func (d *Dir) load(t *Table) error {
 
 // loadNewest loads a snapshot and returns the first segment of the log that is
 // not in it. A damaged snapshot is passed over if the log reaches back far enough
-// to make up for it.
+// to make up for it. One that the system does not let be read may be good, and the
+// next snapshot would take its place: that is an error.
 func (d *Dir) loadNewest(t *Table) (from uint64, err error) {
 	var damage error
 	for i, s := range d.snapshots {
 		if err := t.loadFile(d.snapshotPath(s.number)); err != nil {
+			if notRead := (*fs.PathError)(nil); errors.As(err, &notRead) {
+				return 0, err
+			}
 			damage = errors.Join(damage, err)
 			t.empty()
 			continue

@@ -45,6 +45,7 @@ type listed struct {
 // eachRecord calls fn with every record of a list, those that are damaged
 // included, as far as they can be told apart. It returns the first error of fn.
 func eachRecord(list []byte, fn func(listed) error) error {
+	budget := 64 * len(list)
 	sure := 0 // up to where one record ends where the next begins
 	for at := 0; at < len(list); {
 		body, end := cutRecord(list, at)
@@ -59,7 +60,7 @@ func eachRecord(list []byte, fn func(listed) error) error {
 			return err
 		}
 		if !r.sound && end > sure {
-			end, sure = behind(list, at)
+			end, sure = behind(list, at, &budget)
 		}
 		at = end
 	}
@@ -84,28 +85,32 @@ func isSound(list []byte, at int) bool {
 // where lengths can be relied on. It may be the length that is damaged. So a sound
 // record is looked for within what it says is the record, and behind that, too, if
 // going on by lengths leads neither to a sound record nor to the end of the list;
-// as long as that does not take too long.
-func behind(list []byte, at int) (next, sure int) {
-	next, sure = byLengths(list, at)
-	most := 64 * len(list)
-	for i := at + 1; i < next && most > 0; i++ {
+// as long as there is some of the budget left: the bytes that may be read in
+// search of records of this list.
+func behind(list []byte, at int, budget *int) (next, sure int) {
+	next, sure = byLengths(list, at, budget)
+	for i := at + 1; i < next && *budget > 0; i++ {
 		if isSound(list, i) {
 			return i, i
 		}
 		body, _ := cutRecord(list, i)
-		most -= recordHead + len(body)
+		*budget -= recordHead + len(body)
 	}
 	return next, sure
 }
 
 // byLengths returns where the record behind the one at a place begins, if lengths
 // lead from there to a sound record or to the end, and where that is. Otherwise
-// both are the end of the list.
-func byLengths(list []byte, at int) (next, sure int) {
+// both are the end of the list. Without any budget only the very next is looked at,
+// which in all takes no longer than reading the list.
+func byLengths(list []byte, at int, budget *int) (next, sure int) {
 	body, end := cutRecord(list, at)
 	for next = end; body != nil; body, end = cutRecord(list, end) {
 		if end == len(list) || isSound(list, end) {
 			return next, end
+		}
+		if *budget -= recordHead + len(body); *budget <= 0 {
+			break
 		}
 	}
 	return len(list), len(list)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -46,6 +47,8 @@ func (t *Table) keepShort(ctx context.Context) {
 		}
 		begin := time.Now()
 		switch err := t.Snapshot(ctx); {
+		case errors.Is(err, ErrClosed):
+			return
 		case err == nil:
 			newest, _ := d.newest()
 			t.log.Info("wrote a snapshot", "bytes", newest.bytes, "took", time.Since(begin).String())

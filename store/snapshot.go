@@ -196,7 +196,12 @@ func (t *Table) snapshot(ctx context.Context, d *Dir) error {
 		return fmt.Errorf("store: snapshot: %w", err)
 	}
 	oldest := d.keep(snapshotFile{number: number, bytes: bytes, made: time.Now()})
-	return t.inTurn(func() error { return d.forget(oldest) })
+	return t.inTurn(func() error {
+		if err := d.forget(oldest); err != nil {
+			t.log.Warn("a snapshot was written, but what it makes needless can not be removed; the next one tries again", "reason", err)
+		}
+		return nil
+	})
 }
 
 func (t *Table) writeSnapshot(ctx context.Context, w io.Writer) (bytes int64, err error) {
@@ -281,7 +286,12 @@ func (d *Dir) forget(oldest uint64) error {
 	d.mu.Unlock()
 	var err error
 	for _, s := range gone {
-		err = errors.Join(err, os.Remove(d.snapshotPath(s.number)))
+		if e := os.Remove(d.snapshotPath(s.number)); e != nil && !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+			d.mu.Lock()
+			d.damaged = append(d.damaged, s)
+			d.mu.Unlock()
+		}
 	}
 	if many { // with one snapshot the log stays whole, and stands in for the other
 		err = errors.Join(err, d.log.Remove(oldest))

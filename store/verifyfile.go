@@ -56,7 +56,10 @@ func (v *verifier) snapshot(path string, r io.ReaderAt, size int64) error {
 	if err == nil {
 		dict = s.dict
 	} else {
-		v.report(Damage{File: path, Reason: err.Error()})
+		// What is wrong with the first line is reported where the frames are read.
+		if line := wal.CheckHeader(r, size, snapshotLine); line == nil || errors.Is(line, wal.ErrTorn) {
+			v.report(Damage{File: path, Reason: err.Error()})
+		}
 		dict = findDictionary(r, size)
 	}
 	err = v.frames(path, snapshotLine, r, size, func(offset int64, payload []byte) bool {

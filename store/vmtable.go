@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/svmgate/svmgate/store/internal/wal"
 )
 
 // vmTable holds VMs, in shards so that growing one moves little. A shard has
@@ -27,7 +29,7 @@ type vmTable struct {
 	live   atomic.Int64
 	lists  vmLists
 
-	// largest is the room of the largest arena; from maxArena on room looks closely.
+	// largest is the room of the largest shard; from maxArena on room looks closely.
 	largest atomic.Int64
 }
 
@@ -267,21 +269,21 @@ func (t *vmTable) setPacked(slot *vmSlot, body []byte) {
 	sh.arena = append(sh.arena, body...)
 }
 
-// maxArena bounds the bytes of a shard's entries: offsets have 32 bits, a change
-// comes on top, and so does garbage. Names and placements of a billion VMs stay
-// far below.
-const maxArena = 1 << 31
+// maxArena bounds the bytes of a shard, as a block has them. A block is one frame,
+// which is what a change may come on top of, and offsets have 32 bits, which is
+// what garbage may come on top of. Names and placements of a billion VMs stay below.
+const maxArena = wal.MaxFrame / 2
 
 // room fails if the shard of a VM may take no more.
 func (t *vmTable) room(id BIOSID) error {
-	if sh := t.shard(hashBIOS(&id)); len(sh.arena)-sh.garbage > maxArena {
+	if sh := t.shard(hashBIOS(&id)); len(sh.arena)-sh.garbage+sh.claimed*blockEntry > maxArena {
 		return fmt.Errorf("%w: %d bytes of VMs in a part of the table", ErrFull, maxArena)
 	}
 	return nil
 }
 
 func (t *vmTable) noteArena(sh *vmShard) {
-	for n := int64(cap(sh.arena)); ; {
+	for n := int64(cap(sh.arena) + sh.claimed*blockEntry); ; {
 		was := t.largest.Load()
 		if n <= was || t.largest.CompareAndSwap(was, n) {
 			return
