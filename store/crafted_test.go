@@ -38,15 +38,17 @@ func (c craft) enter(id BIOSID, e vmEntry) {
 
 // block writes the block of one shard under the number of another.
 func (c craft) block(shard, number int) error {
-	c.begin(frameBlock)
-	c.buf = c.table.vms.appendBlock(append(c.buf, byte(number)), shard)
-	return c.end()
+	s := c.snapshotWriter
+	s.begin(frameBlock)
+	s.buf = c.table.vms.appendBlock(append(s.buf, byte(number)), shard)
+	return s.end()
 }
 
 func (c craft) dictionary() error {
-	c.begin(frameDictionary)
-	c.buf = c.table.symbols.append(c.buf)
-	return c.end()
+	s := c.snapshotWriter
+	s.begin(frameDictionary)
+	s.buf = c.table.symbols.append(s.buf)
+	return s.end()
 }
 
 // What passes as a backup can be started with, and what can not be started with

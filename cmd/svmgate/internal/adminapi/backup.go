@@ -120,13 +120,17 @@ func (a *API) restore(c *call) error {
 	case body.err != nil:
 		return endedEarly(body.err)
 	case err != nil:
-		return err
+		return refuse(507, "no_room", fmt.Sprintf("nothing was changed: the temporary directory needs %d bytes; set TMPDIR: %v",
+			c.ctx.Request.Header.ContentLength(), err))
 	}
 	defer kept.Close()
 	if _, err := store.CheckBackup(kept, kept.Size(), nil); err != nil {
 		return refuse(400, "invalid_backup", "nothing was changed: "+err.Error())
 	}
 	s, err := a.table.RestoreAsNew(kept, kept.Size())
+	if errors.Is(err, store.ErrBackup) {
+		return refuse(400, "invalid_backup", err.Error())
+	}
 	if errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrFull) {
 		return refuse(507, "restore_stopped", fmt.Sprintf("stopped before the end; restoring the whole again later is harmless: %v", err))
 	}

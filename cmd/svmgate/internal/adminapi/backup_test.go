@@ -3,7 +3,6 @@ package adminapi
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/spool"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -328,27 +328,35 @@ func TestOneBackupAtATime(t *testing.T) {
 }
 
 func TestOneRestoreAtATime(t *testing.T) {
-	addr, g := newSocketGateway(t)
-	backup := g.backup().body
-	slow, err := net.Dial("tcp", addr)
-	check(t, err)
-	defer slow.Close()
-	fmt.Fprintf(slow, "POST %s HTTP/1.1\r\nHost: gateway\r\nAuthorization: Basic %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
-		restoreAsNew, base64.StdEncoding.EncodeToString([]byte("root:"+password)), backupType, 1<<20, strings.Repeat("x", 64<<10)) // more than is read before it is looked at
-	wanted := func(what string, status int) answer {
-		for end := time.Now().Add(10 * time.Second); ; {
-			a := sendRaw(t, addr, restoreAsNew, backupType, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(backup), backup))
-			if a.status == status || time.Now().After(end) {
-				if a.status != status {
-					t.Errorf("%s: %d %s, want %d", what, a.status, a.body, status)
-				}
-				return a
-			}
+	var api *API
+	g := newGateway(t, func(c *Config) {
+		var err error
+		api, err = New(*c)
+		check(t, err)
+	})
+	addr, backup := serveSocket(t, fence.Wrap(api.Handler, api.MayStream)), g.backup().body
+	restore := func() answer {
+		return sendRaw(t, addr, restoreAsNew, backupType, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(backup), backup))
+	}
+	api.restores.Lock() // as one does whose body is arriving
+	if a := restore(); a.status != 409 || a.code() != "another_is_running" {
+		t.Errorf("%d %s, want 409 that says so", a.status, a.body)
+	}
+	api.restores.Unlock()
+	for range 2 { // each when the one before has ended
+		if a := restore(); a.status != 200 {
+			t.Errorf("%d %s, want 200", a.status, a.body)
 		}
 	}
-	if a := wanted("while another arrives", 409); a.code() != "another_is_running" {
-		t.Errorf("%s, want a code that says so", a.body)
+}
+
+// A body that the temporary directory does not take is the administrator's to mend.
+func TestRestoreWithoutATemporaryDirectory(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("TMPDIR", "/dev/null/nowhere")
+	body := strings.Repeat("x", spool.MaxMemory+1)
+	a := w.do("POST", restoreAsNew, body, "Content-Type", backupType)
+	if a.status != 507 || a.code() != "no_room" || !strings.Contains(detail(t, a), fmt.Sprintf("needs %d bytes; set TMPDIR", len(body))) {
+		t.Errorf("%d %s, want 507 that says what to do", a.status, a.body)
 	}
-	slow.Close()
-	wanted("when the other has gone", 200)
 }
