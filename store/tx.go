@@ -123,7 +123,9 @@ func (tx *Tx) PutTenant(t Tenant) (bool, error) {
 // It comes before the tenant's settings are staged.
 func (tx *Tx) rename(id TenantID, name string) {
 	if old, ok := tx.Tenant(id); ok && old.Name != name {
-		tx.claim(old.Name, TenantID{})
+		if holder, ok := tx.TenantByName(old.Name); ok && holder.ID == id { // two may share one: see [Table.TenantByName]
+			tx.claim(old.Name, TenantID{})
+		}
 	}
 	if name != "" {
 		tx.claim(name, id)
