@@ -8,12 +8,12 @@ import "math/bits"
 // one, most of the time goes to those.
 //
 // The upper bits of premix serve as well as those of mix. Costs may be equal where
-// hashes differ little, and then ids decide: what is too near to call is left to
-// rank.
+// hashes are near each other, and then ids decide: that is left to rank.
 
-// Two of equal weight, maxAlike at most, whose premix differs by leadGap or more
-// have different costs: a cost falls by 1 at least, but for rounding, as the hash
-// grows by 45 * weight.
+// SVMs of one weight, maxAlike at most, have different costs if their premixes
+// differ by leadGap or more: a cost falls by 1, but for rounding, as the hash grows
+// by 45 times the weight, and the last step of mix changes a hash by less than 2^33.
+// TestHashesThatAreNear watches it.
 const (
 	leadGap  = 1 << 36
 	maxAlike = 1 << 20

@@ -14,6 +14,24 @@ func (x tester) wantState(t *testing.T, when string, id SVMID, want SVMState) {
 	if !ok || s.State != want || x.Load(e.Index).State() != want {
 		t.Errorf("%s the SVM is %v to administrators and %v to questions, want %v", when, s.State, x.Load(e.Index).State(), want)
 	}
+	if got := x.Ready(e.Index); got != (want == Ready) {
+		t.Errorf("%s Ready says %v of an SVM that is %v", when, got, want)
+	}
+}
+
+// Of an SVM with a hard cap a question has to know the load.
+func TestReadyMeansWithoutHardCap(t *testing.T) {
+	table, id := open(t, Config{}), SVMID{1}
+	table.svm(t, id, Ready, true)
+	for _, hard := range []int{10, 0} {
+		table.must(t, func(tx *Tx) error {
+			_, err := tx.ConfigureSVM(id, SVMConfig{Address: "10.9.0.8", HardCap: hard, Pinned: true}, Ready)
+			return err
+		})
+		if got := table.Ready(0); got != (hard == 0) {
+			t.Errorf("with a hard cap of %d Ready says %v", hard, got)
+		}
+	}
 }
 
 func TestStateOfAnSVM(t *testing.T) {
