@@ -22,8 +22,11 @@ func (s *Selector) Select(q *Query, a *Answer) {
 		return
 	}
 	first := int(a.picks[0].index)
+	if slot.Assigned() == first {
+		return // most answers; and a write would keep the processor from going on
+	}
 	was := slot.Assign(first)
-	if was < 0 {
+	if was < 0 && !q.Current.IsZero() {
 		if i, ok := c.byID[q.Current]; ok {
 			was = i
 		}
