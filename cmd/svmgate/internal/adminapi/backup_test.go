@@ -1,7 +1,6 @@
 package adminapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -180,9 +179,9 @@ func serveBackup(t *testing.T, log io.Writer, write func(io.Writer) error) (get 
 // A backup that breaks off must not look whole to a client that does not look
 // into it.
 func TestABackupThatBreaksOff(t *testing.T) {
-	var log bytes.Buffer
 	for _, size := range []int{1, 100, 4096, 1 << 20} {
-		get := serveBackup(t, &log, func(w io.Writer) error {
+		logged := make(lines, 1)
+		get := serveBackup(t, logged, func(w io.Writer) error {
 			if _, err := w.Write(make([]byte, size)); err != nil {
 				return err
 			}
@@ -198,10 +197,24 @@ func TestABackupThatBreaksOff(t *testing.T) {
 		if resp.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || n > int64(size) {
 			t.Errorf("%d bytes: %s, then %d and %v; want an unexpected end", size, resp.Status, n, err)
 		}
+		select {
+		case line := <-logged:
+			if !strings.Contains(line, "sector 17") {
+				t.Errorf("%d bytes: log %q, want the reason", size, line)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%d bytes: nothing was logged", size)
+		}
 	}
-	if !strings.Contains(log.String(), "sector 17") {
-		t.Errorf("log %q, want the reason", log.String())
-	}
+}
+
+// lines is a log whose lines are waited for: a client may see the end of its
+// connection before the line is written.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
 }
 
 func TestABackupThatFailsAtOnce(t *testing.T) {
