@@ -23,7 +23,19 @@ all) tenths=$((seconds * 10 / count)) ;;
 	;;
 esac
 echo "fuzz: $count targets, $((tenths / 10)).$((tenths % 10)) s each"
-printf '%s\n' "$targets" | while read -r package name; do
-	echo "fuzz: $name"
-	go test "$package" -vet=off -run '^$' -fuzz "^$name\$" -fuzztime "$((tenths * 100))ms" -fuzzminimizetime 10x -timeout 2m
+
+# One binary for all targets of a package: "go test -fuzz" links one for each.
+go=${GO:-go}
+binaries=$(mktemp -d)
+trap 'rm -rf "$binaries"' EXIT
+cache=$("$go" env GOCACHE)/fuzz
+packages=$(printf '%s\n' "$targets" | cut -d ' ' -f 1 | sort -u)
+for package in $packages; do
+	binary=$binaries/$(printf '%s' "$package" | tr / _)
+	"$go" test -c -vet=off -fuzz=Fuzz -o "$binary" "$package"
+	for name in $(printf '%s\n' "$targets" | grep "^$package " | cut -d ' ' -f 2); do
+		echo "fuzz: $name"
+		(cd "$package" && "$binary" -test.run '^$' -test.fuzz "^$name\$" -test.fuzztime "$((tenths * 100))ms" \
+			-test.fuzzminimizetime 10x -test.fuzzcachedir "$cache/$package" -test.timeout 2m)
+	done
 done
