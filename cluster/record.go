@@ -38,7 +38,9 @@ type Table interface {
 	// Merge takes records that a peer sent, in any order, any number of times, and
 	// returns once they last. Records that it refuses (as too far in the future, say)
 	// it counts itself, and takes the others. An error means that nothing was
-	// taken; it is repeated later. It may keep the records and their values.
+	// taken; it is repeated later. It may keep the records and their values; but
+	// these are parts of the message they came in, and all of it stays in memory for
+	// as long as one is kept: copy what is kept for long.
 	//
 	// Whatever a table learns, from peers too, it tells by [Node.Spread].
 	Merge(peer string, records []Record) error
