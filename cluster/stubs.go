@@ -9,7 +9,6 @@ type (
 	peers  struct{}
 	spread struct{}
 	inbox  struct{}
-	asks   struct{}
 	repair struct{}
 	keys   struct{}
 	counts struct{}
