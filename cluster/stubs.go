@@ -6,34 +6,45 @@ import (
 )
 
 type (
-	peers  struct{}
-	spread struct{}
-	inbox  struct{}
 	repair struct{}
 	keys   struct{}
-	counts struct{}
 )
 
-// A Member is a node that this one knows of, itself included.
-type Member struct {
-	Name    string    `json:"name"`
-	Addr    string    `json:"addr"`
-	State   string    `json:"state"` // alive, suspect, dead, left
-	Self    bool      `json:"self"`
-	Seen    time.Time `json:"seen"`    // when it was last known to be alive
-	Formats [2]uint8  `json:"formats"` // the oldest and the newest message format it reads
+// What C2 implements, and its callers rely on. None may wait, but for startRepair's
+// goroutines.
 
-	// Of a peer, when digests were last exchanged with it, and how many buckets
-	// differed then. Lag is how long they have been differing; 0 if they are equal.
-	Exchanged time.Time     `json:"exchanged"`
-	Differing int           `json:"differing"`
-	Lag       time.Duration `json:"lag"`
-	Offset    time.Duration `json:"offset"` // of its clock from this node's, as last heard
-}
+// initRepair says who answers; memberlist has not started yet.
+func (n *Node) initRepair() {}
 
-// Members returns all nodes that this one knows of, by name: those that are gone
-// stay known for a week, unless they left.
-func (n *Node) Members() []Member { return nil }
+// startRepair starts what runs until n.life ends, counted in n.work.
+func (n *Node) startRepair() {}
+
+// localState is asked by push/pull: at most 64 KiB.
+func (n *Node) localState(join bool) []byte { return nil }
+
+// mergeRemoteState is told by push/pull; buf is not ours.
+func (n *Node) mergeRemoteState(buf []byte, join bool) {}
+
+// heardHint is told the root of a peer's digest.
+func (n *Node) heardHint(peer string, root uint64) {}
+
+// hintSoon has hints sent at once: news was dropped.
+func (n *Node) hintSoon() {}
+
+// refuses reports whether nothing may be taken from peer because it is stale, or
+// this node is; peer "" asks for this node alone.
+func (n *Node) refuses(peer string) bool { return false }
+
+// describe fills in what exchanges told of a member.
+func (n *Node) describe(m *Member) {}
+
+// repairStats fills in counts of exchanges and repair, and of the clock.
+func (n *Node) repairStats(s *Stats) {}
+
+// What C4 implements.
+
+// initKeys says who answers, and makes the ring of cfg.Keys.
+func (n *Node) initKeys() {}
 
 // Ready reports whether this node may answer, and if not, why not: it may once
 // everything is applied that the first peer it met had, or when it has waited for
@@ -95,37 +106,6 @@ type KeyAnswer struct {
 func (n *Node) ChangeKeys(ctx context.Context, change KeyChange, key []byte) ([]KeyAnswer, error) {
 	return nil, nil
 }
-
-// Stats are counts of a node since its start, and what holds now.
-type Stats struct {
-	Members, Alive int // known, itself included
-
-	QueuedRecords, QueuedBytes int // news that waits to be sent
-	DroppedNews                uint64
-	DroppedFleeting            uint64
-	DroppedPackets             uint64 // received, and not applied for want of room
-	Malformed                  uint64 // messages that can not be read
-	UnknownMessages            uint64 // of formats or types of another release
-
-	Exchanges      uint64
-	PulledRecords  uint64
-	PulledBytes    uint64
-	ServedRecords  uint64
-	ServedBytes    uint64
-	Differing      int // buckets, in the last exchange with any peer
-	Rejoins        uint64
-	LocalStateSize int // bytes, of the last one sent
-
-	ClockOffset time.Duration // of this node's clock from that of most
-	ClockWrong  bool          // whether most members' clocks agree on another time
-
-	// Propagation is how long it takes from a change here until a peer has it and
-	// this node knows, measured by beacons: of the last thousand.
-	PropagationP50, PropagationP99 time.Duration
-}
-
-// Stats returns the present counts.
-func (n *Node) Stats() Stats { return Stats{} }
 
 // A Clock gives the time that versions are made of: this machine's, as long as
 // most peers do not agree on another.
