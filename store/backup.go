@@ -119,7 +119,9 @@ func (t *Table) writeKeys(ctx context.Context, s *snapshotWriter, keys map[Key]s
 func (t *Table) recordsOf(keys map[Key]struct{}) []Record {
 	list := make([]Record, 0, len(keys))
 	for key := range keys {
-		list = append(list, t.current(key))
+		if r := t.current(key); !r.Version.IsZero() { // else forgotten since
+			list = append(list, r)
+		}
 	}
 	return list
 }

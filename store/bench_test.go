@@ -217,9 +217,9 @@ func BenchmarkBlocks(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			next := new(vmTable)
+			next, buckets := new(vmTable), new([Buckets]bucket)
 			eachShard(func(i int) {
-				if err := next.loadBlock(i, blocks[i], d); err != nil {
+				if err := next.loadBlock(i, blocks[i], d, buckets); err != nil {
 					b.Error(err)
 				}
 			})

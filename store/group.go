@@ -182,7 +182,7 @@ func (g *group) stageOne(c *change) {
 		return
 	}
 	if c.told || len(t.listeners.fns) > 0 {
-		c.news = &News{From: c.from, Records: g.change()}
+		c.news = &News{From: c.from, Records: g.change(), Conflicts: tx.conflicts}
 	}
 	switch made := g.change(); {
 	case len(made) == 0:
@@ -241,8 +241,8 @@ func (t *Table) tell(made []*change) {
 		if c.news == nil || c.err != nil {
 			continue
 		}
-		c.news.View = view
-		if len(c.news.Records) == 0 {
+		c.news.View, c.news.Conflicts = view, t.told.fresh(c.news.Conflicts)
+		if len(c.news.Records)+len(c.news.Conflicts) == 0 {
 			continue
 		}
 		for _, fn := range t.listeners.fns {

@@ -46,6 +46,8 @@ type Table struct {
 	vms     vmTable
 	refused atomic.Uint64 // records from too far in the future
 
+	unreadable atomic.Uint64 // records left out of lenient batches
+
 	journal  Journal
 	onAppend func(records int, took time.Duration, err error)
 
@@ -63,6 +65,9 @@ type Table struct {
 	writing   sync.Mutex
 	clock     *clock
 	closed    bool
+	floor     int64 // of Forget, in milliseconds
+	told      conflictsTold
+	refusals  refusals
 	tokenEnd  time.Time // when the next replaced token ends; zero: never
 	observers subscribers[func(*ViewChange)]
 	listeners subscribers[func(*News)]
@@ -71,6 +76,7 @@ type Table struct {
 	// of writing may read without it.
 	mu          sync.RWMutex
 	rows        map[Key]Record // all kinds but those of VMs
+	buckets     *[Buckets]bucket
 	accounts    map[Key]Account
 	tokenRows   map[TenantID]Record
 	tenantNames map[string][]TenantID // mostly one each
@@ -84,6 +90,9 @@ type News struct {
 	// Records are the records as this change left them, in no particular order; a
 	// change that was made together with it may have changed them again.
 	Records []Record
+	// Conflicts are what this change found out, and what merging gave up. There may be
+	// some though no record was changed.
+	Conflicts []Conflict
 	// From is what [Batch.From] was.
 	From string
 	View *View
@@ -137,6 +146,7 @@ func newTable(cfg Config) *Table {
 // empty makes a table that nobody uses yet one without records.
 func (t *Table) empty() {
 	t.vms = vmTable{}
+	t.buckets = new([Buckets]bucket)
 	t.rows, t.accounts, t.tokenRows = map[Key]Record{}, map[Key]Account{}, map[TenantID]Record{}
 	t.tenantNames, t.svmIndex, t.symbols = map[string][]TenantID{}, map[SVMID]int{}, newDictionary()
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
@@ -255,14 +265,23 @@ func (s *subscribers[F]) add(lock sync.Locker, fn F) (cancel func()) {
 // Stats are counts of a table, for metrics.
 type Stats struct {
 	Tenants, SVMs, VMs, Accounts int
+	Tombstones                   int    // records that say "deleted": see [Table.Forget]
 	Revision                     uint64 // of the view
 	SkewRefused                  uint64 // records refused for a version too far in the future
+	Unreadable                   uint64 // left out of lenient batches
+
+	// Ahead is how far the newest version of the table is ahead of its clock; negative if
+	// it is behind. What is written here gets newer versions: while it is more than
+	// [MaxSkew], other gateways refuse that.
+	Ahead time.Duration
 }
 
 // Stats returns the present counts.
 func (t *Table) Stats() Stats {
 	view := t.view.Load()
-	s := Stats{VMs: int(t.vms.live.Load()), Revision: view.revision, SkewRefused: t.refused.Load()}
+	s := Stats{
+		VMs: int(t.vms.live.Load()), Revision: view.revision, SkewRefused: t.refused.Load(), Unreadable: t.unreadable.Load(),
+	}
 	for _, tenant := range view.tenants {
 		if tenant != nil {
 			s.Tenants++
@@ -274,7 +293,10 @@ func (t *Table) Stats() Stats {
 		}
 	}
 	t.mu.RLock()
-	s.Accounts = len(t.accounts)
+	s.Accounts, s.Tombstones = len(t.accounts), t.tombstones()
 	t.mu.RUnlock()
+	t.writing.Lock()
+	s.Ahead = t.clock.ahead()
+	t.writing.Unlock()
 	return s
 }

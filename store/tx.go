@@ -16,6 +16,8 @@ type Tx struct {
 	group *group
 	names map[string]TenantID // of tenants named in this change; zero: name given up
 	now   time.Time
+
+	conflicts []Conflict
 }
 
 // Update makes a change of several steps: fn describes it, and when fn returns

@@ -329,7 +329,13 @@ func copyTo(mem, b []byte) []byte { return append(mem[:0], b...) }
 // value refers to has its number, too. It may run beside other readers.
 func (d *dictionary) facts(body []byte) (vmFacts, error) {
 	var p parsedVM
-	if err := d.parse(&p, body); err != nil {
+	return d.parseFacts(&p, body)
+}
+
+// parseFacts is facts for who also wants the entry taken apart, into p, which is
+// zero.
+func (d *dictionary) parseFacts(p *parsedVM, body []byte) (vmFacts, error) {
+	if err := d.parse(p, body); err != nil {
 		return 0, err
 	}
 	tenant, registered := int(p.tenant), p.registration.form == packed

@@ -91,7 +91,9 @@ func (t *Table) writeVMs() {
 	for i := range t.packing.vms {
 		vm := &t.packing.vms[i]
 		slot := t.vms.claim(&vm.id)
-		t.vms.setPacked(slot, t.packing.bodies[begin:vm.end])
+		body := t.packing.bodies[begin:vm.end]
+		t.recount(&vm.id, t.vms.packed(slot), body)
+		t.vms.setPacked(slot, body)
 		t.vms.setFacts(slot, vm.facts)
 		begin = vm.end
 		if vm.facts&factsLive == 0 { // it leaves its SVM, and starts with nothing should it come back

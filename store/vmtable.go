@@ -42,6 +42,8 @@ type vmShard struct {
 	arena   []byte
 	garbage int // bytes of the arena that no slot refers to
 	claimed int // slots with a key
+
+	forgotten int // of the claimed: slots of VMs of which there is no record any more
 }
 
 // vmSlots is homes positions, each the home of an equal range of hashes, and a
@@ -72,6 +74,10 @@ type vmFacts uint64
 const (
 	factsClaimed vmFacts = 1 << 63
 	factsLive    vmFacts = 1 << 62
+
+	// factsForgotten is the slot of a VM of which there is no record any more. It is
+	// claimed, because others may stand behind it, until the shard is rebuilt.
+	factsForgotten = factsClaimed | 1
 )
 
 func packFacts(tenant, path, version uint32, os GuestOS, kind AgentKind) vmFacts {
@@ -117,11 +123,15 @@ func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) {
 
 // claim returns the slot of id, making one if there is none.
 func (t *vmTable) claim(id *BIOSID) *vmSlot {
-	if slot, _ := t.find(id); slot != nil {
-		return slot
-	}
 	hash := hashBIOS(id)
 	sh := t.shard(hash)
+	if slot, facts := t.find(id); slot != nil {
+		if facts == factsForgotten {
+			slot.facts.Store(uint64(factsClaimed))
+			sh.forgotten--
+		}
+		return slot
+	}
 	sh.reserve(1)
 	slot := sh.seek(hash, id)
 	sh.claimed++
@@ -179,29 +189,34 @@ func (a *vmSlots) seek(hash uint64, id *BIOSID) *vmSlot {
 func (a *vmSlots) tail() int { return len(a.slots) - int(a.homes) }
 
 // reserve makes room for n more VMs, so that their coming does not make the
-// shard grow again and again.
+// shard grow again and again. Slots of forgotten VMs become free then, and where
+// they are many the shard need not grow.
 func (sh *vmShard) reserve(n int) {
-	need := uint64(sh.claimed+n)*maxLoadDen/maxLoadNum + 1
 	homes, tail := uint64(0), 0
 	if arr := sh.slots.Load(); arr != nil {
 		homes, tail = arr.homes, arr.tail()
 	}
-	if need <= homes {
+	if homesFor(sh.claimed+n) <= homes {
 		return
 	}
-	homes = max(need, homes*growNum/growDen, minHomes)
+	if need := homesFor(sh.claimed - sh.forgotten + n); need*growNum/growDen > homes {
+		homes = max(need, homes*growNum/growDen, minHomes)
+	}
 	sh.rebuild(homes, max(tail, min(int(homes)/16+2, maxTail)))
 }
 
+// homesFor is how many homes n VMs need.
+func homesFor(n int) uint64 { return uint64(n)*maxLoadDen/maxLoadNum + 1 }
+
 // rebuild publishes an array of the given size, or with a longer tail, with the
-// same slots.
+// same slots but for those of forgotten VMs.
 func (sh *vmShard) rebuild(homes uint64, tail int) {
 	next := &vmSlots{homes: homes, slots: make([]vmSlot, int(homes)+tail)}
 	if old := sh.slots.Load(); old != nil {
 		for i := range old.slots {
 			from := &old.slots[i]
 			facts := from.facts.Load()
-			if facts == 0 {
+			if facts == 0 || vmFacts(facts) == factsForgotten {
 				continue
 			}
 			id := from.id()
@@ -215,6 +230,7 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 		}
 	}
 	sh.slots.Store(next)
+	sh.claimed, sh.forgotten = sh.claimed-sh.forgotten, 0
 }
 
 func (s *vmSlot) id() (id BIOSID) {
@@ -267,6 +283,16 @@ func (t *vmTable) setPacked(slot *vmSlot, body []byte) {
 	slot.entry.Store(uint32(len(sh.arena)))
 	sh.arena = binary.AppendUvarint(sh.arena, uint64(len(body)))
 	sh.arena = append(sh.arena, body...)
+}
+
+// forget drops the entry of a slot whose VM is not registered.
+func (t *vmTable) forget(slot *vmSlot) {
+	id := slot.id()
+	sh := t.shard(hashBIOS(&id))
+	sh.garbage += entrySize(sh.arena[slot.entry.Load():])
+	sh.forgotten++
+	slot.entry.Store(noEntry)
+	slot.facts.Store(uint64(factsForgotten))
 }
 
 // maxArena bounds the bytes of a shard, as a block has them. A block is one frame,
