@@ -38,6 +38,11 @@ var (
 	errTooMany = errors.New("cluster: too many questions under way")
 )
 
+// A refusal is the error that a peer answered with. It would do so again.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 // asks asks peers, and answers them. A question and its answer are messages of their
 // own, so no connection waits for anybody.
 type asks struct {
@@ -129,11 +134,12 @@ func (a *asks) stop() {
 func (a *asks) heard(m message) {
 	if m.kind == answerMessage {
 		r := reply{body: m.body}
-		if m.failure != "" {
-			r = reply{err: errors.New(m.failure)}
-		}
-		if m.failure == errBusy.Error() {
+		switch m.failure {
+		case "":
+		case errBusy.Error():
 			r.err = errBusy
+		default:
+			r.err = refusal(m.failure)
 		}
 		a.settle(m.id, r)
 		return

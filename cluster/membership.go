@@ -25,19 +25,18 @@ const (
 func (n *Node) membership() (*memberlist.Config, error) {
 	conf := memberlist.DefaultLANConfig()
 	conf.Name, conf.Label = n.cfg.Name, n.cfg.Label
-	conf.Transport = n.cfg.Transport
-	if conf.Transport == nil {
-		if err := n.listenOn(conf); err != nil {
+	conf.Logger = log.New(lineWriter{n.log}, "", 0)
+	transport := n.cfg.Transport
+	if transport == nil {
+		var err error
+		if transport, err = n.listen(conf); err != nil {
 			return nil, err
 		}
 	}
-	if len(n.cfg.Keys) > 0 {
-		ring, err := memberlist.NewKeyring(n.cfg.Keys[1:], n.cfg.Keys[0])
-		if err != nil {
-			return nil, fmt.Errorf("cluster: Keys: %w", err)
-		}
-		conf.Keyring = ring
-	}
+	conf.Transport = newGuard(transport, func(host string) {
+		n.log.Warn("too many streams: one was closed", "host", host)
+	})
+	conf.Keyring = n.keys.ring
 	conf.GossipInterval = gossipEvery
 	conf.PushPullInterval = pushPullEvery
 	conf.TCPTimeout = streamTimeout
@@ -45,31 +44,43 @@ func (n *Node) membership() (*memberlist.Config, error) {
 	conf.HandoffQueueDepth = 4096 // in front of NotifyMsg, which is quick
 	conf.DeadNodeReclaimTime = nameFreeAfter
 	conf.EnableCompression = false // it costs a gigabyte for ten megabytes, and there is little to gain
-	conf.Logger = log.New(lineWriter{n.log}, "", 0)
 	conf.Delegate, conf.Events = delegate{n}, events{n}
 	conf.Alive, conf.Conflict = events{n}, events{n}
 	return conf, nil
 }
 
-func (n *Node) listenOn(conf *memberlist.Config) error {
-	if n.cfg.Addr == "" {
-		n.cfg.Addr = "127.0.0.1:0"
+// listen opens the sockets, and notes what they are.
+func (n *Node) listen(conf *memberlist.Config) (*memberlist.NetTransport, error) {
+	addr := n.cfg.Addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
 	}
-	listen, err := resolve(n.life, "Addr", n.cfg.Addr)
+	listen, err := resolve(n.life, "Addr", addr)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	conf.BindAddr, conf.BindPort = listen.Addr().String(), int(listen.Port())
-	conf.AdvertisePort = conf.BindPort
+	if n.cfg.Advertise != "" {
+		tell, err := resolve(n.life, "Advertise", n.cfg.Advertise)
+		if err != nil {
+			return nil, err
+		}
+		conf.AdvertiseAddr, conf.AdvertisePort = tell.Addr().String(), int(tell.Port())
+	}
+	sockets := &memberlist.NetTransportConfig{
+		BindAddrs: []string{listen.Addr().String()}, BindPort: int(listen.Port()), Logger: conf.Logger,
+	}
+	t, err := memberlist.NewNetTransport(sockets)
+	for try := 1; err != nil && listen.Port() == 0 && try < 10; try++ {
+		t, err = memberlist.NewNetTransport(sockets) // that port was free for TCP only
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cluster: listen on Addr: %w", err)
+	}
+	conf.BindAddr, conf.BindPort = listen.Addr().String(), t.GetAutoBindPort()
 	if n.cfg.Advertise == "" {
-		return nil
+		conf.AdvertisePort = conf.BindPort
 	}
-	tell, err := resolve(n.life, "Advertise", n.cfg.Advertise)
-	if err != nil {
-		return err
-	}
-	conf.AdvertiseAddr, conf.AdvertisePort = tell.Addr().String(), int(tell.Port())
-	return nil
+	return t, nil
 }
 
 // resolve returns the first address of host:port; without a host, all of this

@@ -101,7 +101,7 @@ func appendHead(buf []byte, kind messageType) []byte {
 
 func appendName(buf []byte, name string) []byte { return appendBytes(buf, name) }
 
-func appendBytes[B []byte | string](buf []byte, b B) []byte {
+func appendBytes[B ~[]byte | ~string](buf []byte, b B) []byte {
 	return append(binary.AppendUvarint(buf, uint64(len(b))), b...)
 }
 

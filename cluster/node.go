@@ -69,9 +69,14 @@ func Start(cfg Config) (*Node, error) {
 	n.inbox.init()
 	n.beacons.init(n.cfg.Name)
 	n.asks.init(n.cfg.Name, n.sendReliable)
-	n.initKeys()
+	n.answer(askConfirm, n.answerConfirm)
+	n.answer(askKeys, n.answerKeys)
+	n.answer(askRoot, n.answerRoot)
 	n.initRepair()
 
+	if err := n.keys.init(cfg.Keys, cfg.SaveKeys); err != nil {
+		return nil, err
+	}
 	conf, err := n.membership()
 	if err != nil {
 		return nil, err
@@ -79,7 +84,8 @@ func Start(cfg Config) (*Node, error) {
 	list, err := memberlist.Create(conf)
 	if err != nil {
 		n.end()
-		return nil, fmt.Errorf("cluster: listen on %s: %w", cfg.Addr, err)
+		_ = conf.Transport.Shutdown()
+		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	n.list.Store(list)
 	n.run()
