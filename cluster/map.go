@@ -151,6 +151,16 @@ func (m *Map) Merge(peer string, records []Record) error {
 	return nil
 }
 
+// Load takes records that this node had before it was restarted, whatever their time.
+// Nobody is told of them.
+func (m *Map) Load(records []Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range records {
+		m.putLocked(r)
+	}
+}
+
 // putLocked reports whether a record is newer than what the map has, and then
 // puts it in place of that.
 func (m *Map) putLocked(r Record) bool {

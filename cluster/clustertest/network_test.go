@@ -132,7 +132,7 @@ func TestPause(t *testing.T) {
 		}
 		end := time.Now()
 		n.Resume("b")
-		if at := <-read; at != end {
+		if at := <-read; !at.Equal(end) {
 			t.Errorf("the stream was read %v after the pause", at.Sub(end))
 		}
 		time.Sleep(time.Millisecond)

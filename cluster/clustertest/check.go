@@ -1,0 +1,186 @@
+package clustertest
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/svmgate/svmgate/cluster"
+)
+
+// Settle waits until the tables of all running nodes are equal, and returns how
+// long that took. If it takes longer than within, the test has failed.
+func (w *World[T]) Settle(within time.Duration) time.Duration {
+	w.t.Helper()
+	start := time.Now()
+	for !w.Equal() {
+		if time.Since(start) >= within {
+			w.t.Errorf("tables differ %v after all was well:\n%s", within, w.Describe())
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return time.Since(start)
+}
+
+// Equal reports whether the tables of all running nodes are equal.
+func (w *World[T]) Equal() bool {
+	first, d := (*cluster.Digest)(nil), new(cluster.Digest)
+	for i := range w.nodes {
+		table, running := w.Table(i)
+		if !running {
+			continue
+		}
+		table.Digest(d)
+		if first == nil {
+			first, d = d, new(cluster.Digest)
+		} else if *first != *d {
+			return false
+		}
+	}
+	return true
+}
+
+// Describe says how nodes stand, for who reads why a test failed.
+func (w *World[T]) Describe() string {
+	var b strings.Builder
+	var first *cluster.Digest
+	for i, n := range w.nodes {
+		table, running := w.Table(i)
+		if !running {
+			fmt.Fprintf(&b, "%s does not run\n", n.name)
+			continue
+		}
+		d, differing := new(cluster.Digest), 0
+		table.Digest(d)
+		first = cmp.Or(first, d)
+		for b := range d {
+			if d[b] != first[b] {
+				differing++
+			}
+		}
+		node := w.Node(i)
+		ready, why := node.Ready()
+		fmt.Fprintf(&b, "%s: %d records, %d buckets differ; ready: %t %s; its clock is %v off\n\t%+v\n", n.name, len(records(table)), differing,
+			ready, why, node.Clock().Now().Sub(time.Now()).Round(time.Millisecond), node.Stats())
+		for _, m := range node.Members() {
+			fmt.Fprintf(&b, "\t%+v\n", m)
+		}
+	}
+	return b.String()
+}
+
+// Check fails the test if a running node does not have what was acknowledged, or
+// has what never was. It is for tables where of each key the newest record
+// stays, and for when they are equal.
+func (w *World[T]) Check() {
+	w.t.Helper()
+	for i, n := range w.nodes {
+		if table, running := w.Table(i); running {
+			for _, problem := range w.ledger.check(table) {
+				w.t.Errorf("%s %s", n.name, problem)
+			}
+		}
+	}
+}
+
+// A ledger is what nodes have written.
+type ledger struct {
+	mu      sync.Mutex
+	written map[cluster.Key]map[cluster.Version][]byte // ever
+
+	// kept are the newest of those that were acknowledged, those aside that only a
+	// lost disk had: they may be there, if they were on their way to another node.
+	kept map[cluster.Key]cluster.Record
+}
+
+func newLedger() *ledger {
+	return &ledger{written: map[cluster.Key]map[cluster.Version][]byte{}, kept: map[cluster.Key]cluster.Record{}}
+}
+
+func (l *ledger) write(records []cluster.Record, acknowledged bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range records {
+		if l.written[r.Key] == nil {
+			l.written[r.Key] = map[cluster.Version][]byte{}
+		}
+		l.written[r.Key][r.Version] = r.Value
+		// Who goes back in time has had a wrong clock, and wrote its record anew.
+		kept, ok := l.kept[r.Key]
+		if !acknowledged {
+			continue
+		}
+		if !ok || later(r, kept) || r.Version.Node == kept.Version.Node {
+			l.kept[r.Key] = r
+		}
+	}
+}
+
+// onlyIn says that these tables are all that is left.
+func (l *ledger) onlyIn(tables []cluster.Table) {
+	newest := map[cluster.Key]cluster.Record{}
+	for _, table := range tables {
+		for _, r := range records(table) {
+			if had, ok := newest[r.Key]; !ok || later(r, had) {
+				newest[r.Key] = r
+			}
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, kept := range l.kept {
+		left, ok := newest[key]
+		switch {
+		case !ok:
+			delete(l.kept, key)
+		case later(kept, left):
+			l.kept[key] = left
+		}
+	}
+}
+
+func (l *ledger) check(table cluster.Table) (problems []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	missing := maps.Clone(l.kept)
+	for _, r := range records(table) {
+		kept, ok := l.kept[r.Key]
+		delete(missing, r.Key)
+		value, written := l.written[r.Key][r.Version]
+		switch {
+		case !written || !bytes.Equal(value, r.Value):
+			problems = append(problems, fmt.Sprintf("has %v of %v with %q, which nobody wrote", r.Version, r.Key, r.Value))
+		case ok && later(kept, r) && len(kept.Value) == 0:
+			problems = append(problems, fmt.Sprintf("has %v again, deleted by %v", r.Key, kept.Version))
+		case ok && later(kept, r):
+			problems = append(problems, fmt.Sprintf("has %v of %v, and lost %v", r.Version, r.Key, kept.Version))
+		}
+	}
+	for key, kept := range missing {
+		if len(kept.Value) > 0 {
+			problems = append(problems, fmt.Sprintf("has lost %v", key))
+		}
+	}
+	return problems
+}
+
+func later(a, b cluster.Record) bool {
+	return cmp.Or(cmp.Compare(a.Version.Clock, b.Version.Clock), cmp.Compare(a.Version.Node, b.Version.Node)) > 0
+}
+
+// records returns all records of a table.
+func records(table cluster.Table) (all []cluster.Record) {
+	for b := range cluster.Buckets {
+		table.Scan(b, func(r cluster.Record) bool {
+			r.Value = bytes.Clone(r.Value)
+			all = append(all, r)
+			return true
+		})
+	}
+	return all
+}
