@@ -270,7 +270,7 @@ func propagate(t *testing.T, nodes int, most time.Duration) {
 			return timed{cluster.NewMap(name, clock), func(cluster.Key) { learnt <- time.Now() }}
 		},
 	})
-	time.Sleep(30 * time.Second)
+	time.Sleep(10 * time.Second)
 	var all []time.Duration
 	for i := range changes {
 		at := time.Now()

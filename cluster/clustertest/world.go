@@ -87,8 +87,8 @@ func Maps(name string, clock *cluster.Clock, disk *cluster.Map, had bool) *clust
 	return m
 }
 
-// NewWorld starts nodes n0, n1 and so on, all at once: each has the others as its
-// seeds, and n0 is to bootstrap.
+// NewWorld starts nodes n0, n1 and so on, all at once. The first three are the seeds
+// of all, and n0 is to bootstrap.
 func NewWorld[T Table](t testing.TB, o Options[T]) *World[T] {
 	w := &World[T]{Network: NewNetwork(o.Seed, o.Faults), t: t, options: o, start: time.Now(), ledger: newLedger()}
 	for i := range o.Nodes {
@@ -126,10 +126,8 @@ func (w *World[T]) Start(i int) {
 		State:     n.state, Save: func(s cluster.State) error { w.save(n, l, s); return nil },
 		Stale: func(s cluster.Stale) { w.Logf("n%d was away for too long: %v", i, s); go w.startAnew(i, l) },
 	}
-	for _, other := range w.nodes {
-		if other != n {
-			cfg.Seeds = append(cfg.Seeds, w.Addr(other.name))
-		}
+	for _, seed := range w.nodes[:min(len(w.nodes), 3)] {
+		cfg.Seeds = append(cfg.Seeds, w.Addr(seed.name))
 	}
 	if w.options.Log != nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(w.options.Log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n.name)
