@@ -12,7 +12,7 @@ RACE = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svm
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
-.PHONY: help build run test check fmt vet lint race cover fuzz fuzz-short bench bench-smoke bench-store crash examples oracle vsphere-big sample tools clean
+.PHONY: help build run test check fmt vet lint race cover fuzz fuzz-short bench bench-smoke bench-store crash examples oracle simulate vsphere-big sample tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,9 @@ examples: ## build and run every example
 
 oracle: ## 1,000,000 random cases: the fast decision against the slow, obvious one
 	$(GO) test ./discovery -run TestOracle -oracle.cases 1000000 -timeout 30m
+
+simulate: ## 10,000 random clusters with faults, in virtual time; 20 restarts of 50 nodes at once
+	$(GO) test ./cluster/clustertest -run 'TestSeeds|TestMassRestart' -cluster.seeds 10000 -cluster.restarts 20 -timeout 90m
 
 vsphere-big: ## read 64 hosts and 2,000 VMs from a simulated vCenter
 	$(GO) test ./cmd/svmgate/internal/inventory/vsphere -run TestVSphereLarge -vsphere.large -timeout 10m

@@ -73,17 +73,17 @@ func (r *run[T]) faults(lasts time.Duration) {
 		weight int
 		happen func(i int)
 	}{
-		{60, r.write},
-		{1, r.writeMany},
+		{200, r.write},
+		{4, r.writeMany},
 		{4, r.part},
 		{4, r.cutOff},
-		{3, r.heal},
-		{3, func(i int) { r.Logf("n%d crashes", i); r.Crash(i) }},
-		{1, func(i int) { r.Logf("n%d stops", i); r.Stop(i) }},
-		{2, r.loseDisk},
-		{8, func(i int) { r.Logf("n%d starts, unless it runs", i); r.Start(i) }},
+		{8, r.heal},
+		{4, func(i int) { r.Logf("n%d crashes", i); r.Crash(i) }},
+		{2, func(i int) { r.Logf("n%d stops", i); r.Stop(i) }},
+		{1, r.loseDisk},
+		{10, r.startOne},
 		{2, func(i int) { r.Logf("n%d pauses", i); r.Pause(r.nodes[i].name) }},
-		{3, func(i int) { r.Logf("n%d goes on", i); r.Resume(r.nodes[i].name) }},
+		{10, func(i int) { r.Resume(r.nodes[i].name) }},
 		{2, r.turnClock},
 		{1, func(int) { f := someFaults(r.chance); r.Logf("%+v", f); r.SetFaults(f) }},
 	}
@@ -92,7 +92,7 @@ func (r *run[T]) faults(lasts time.Duration) {
 		total += e.weight
 	}
 	for end := time.Now().Add(lasts); time.Now().Before(end); {
-		time.Sleep(time.Duration(r.chance.ExpFloat64() * float64(300*time.Millisecond)))
+		time.Sleep(time.Duration(r.chance.ExpFloat64() * float64(150*time.Millisecond)))
 		n, i := r.chance.IntN(total), r.chance.IntN(r.Len())
 		for _, e := range events {
 			if n -= e.weight; n < 0 {
@@ -119,6 +119,18 @@ func (r *run[T]) skew(most time.Duration) time.Duration {
 	return time.Duration((2*r.chance.Float64() - 1) * float64(most))
 }
 
+// startOne starts the next node that does not run.
+func (r *run[T]) startOne(i int) {
+	for range r.Len() {
+		if r.running(i) == nil {
+			r.Logf("n%d starts", i)
+			r.Start(i)
+			return
+		}
+		i = (i + 1) % r.Len()
+	}
+}
+
 func (r *run[T]) write(i int) {
 	if table, running := r.Table(i); running {
 		r.change(r.chance, table)
@@ -126,9 +138,11 @@ func (r *run[T]) write(i int) {
 }
 
 func (r *run[T]) writeMany(i int) {
-	r.Logf("n%d writes much", i)
-	for range 500 {
-		r.write(i)
+	if r.running(i) != nil {
+		r.Logf("n%d writes much", i)
+		for range 300 {
+			r.write(i)
+		}
 	}
 }
 
@@ -160,12 +174,12 @@ func (r *run[T]) heal(int) {
 	r.Heal()
 }
 
-// loseDisk leaves at least one table, since nothing can be asked of none.
+// loseDisk leaves most tables: little could be asked of few.
 func (r *run[T]) loseDisk(i int) {
 	r.mu.Lock()
 	left := len(r.tablesLocked())
 	r.mu.Unlock()
-	if left > 1 {
+	if left > r.Len()/2+1 {
 		r.Logf("n%d crashes, and loses its disk", i)
 		r.Crash(i)
 		r.LoseDisk(i)

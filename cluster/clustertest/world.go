@@ -171,18 +171,20 @@ func (w *World[T]) startAnew(i int, l *life) {
 
 // Crash ends a node, as a machine that fails would: its peers are not told. What is
 // on its disk stays, unless [World.LoseDisk] follows.
-func (w *World[T]) Crash(i int) { w.stop(i, func() { w.Network.Crash(w.nodes[i].name) }) }
+func (w *World[T]) Crash(i int) { w.stop(i, true) }
 
 // Stop ends a node in good order.
-func (w *World[T]) Stop(i int) { w.stop(i, func() {}) }
+func (w *World[T]) Stop(i int) { w.stop(i, false) }
 
-func (w *World[T]) stop(i int, crash func()) {
+func (w *World[T]) stop(i int, crash bool) {
 	w.mu.Lock()
 	l := w.nodes[i].life
 	w.nodes[i].life = nil
 	if l != nil {
-		crash()
 		l.over.Store(true)
+		if crash {
+			w.Network.Crash(w.nodes[i].name)
+		}
 	}
 	w.mu.Unlock()
 	if l == nil {
@@ -191,6 +193,11 @@ func (w *World[T]) stop(i int, crash func()) {
 	w.stops.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
+		if crash {
+			none, end := context.WithCancel(ctx)
+			end()
+			_ = l.node.Load().Stop(none)
+		}
 		if err := l.node.Load().Stop(ctx); err != nil {
 			w.t.Errorf("n%d does not stop: %v", i, err)
 		}
