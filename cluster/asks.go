@@ -26,7 +26,7 @@ const (
 	maxAsks        = 1024             // of our own, under way
 	maxWait        = 30 * time.Second // for an answer
 	maxQueued      = 256              // of peers, waiting for a worker
-	maxQueuedBytes = 16 << 20
+	maxQueuedBytes = 2 * maxBody
 	maxRefusals    = 256 // waiting to be sent
 	askWorkers     = 8
 )

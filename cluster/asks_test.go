@@ -111,8 +111,8 @@ func TestQuestionsThatGetNoAnswer(t *testing.T) {
 	}{
 		{"an error of the peer", "b", askPull, nil, "cluster: asking b: no such bucket"},
 		{"a peer of another release", "b", 200, nil, "cluster: asking b: this release has no answer to question 200"},
-		{"an answer that is too long", "b", askDigest, nil, "cluster: asking b: the answer has 1048577 bytes, and 1048576 are the most that can be sent"},
-		{"a question that is too long", "b", askRoot, make([]byte, maxBody+1), "cluster: the question has 1048577 bytes, and 1048576 are the most that can be sent"},
+		{"an answer that is too long", "b", askDigest, nil, fmt.Sprintf("cluster: asking b: the answer has %d bytes, and %d are the most that can be sent", maxBody+1, maxBody)},
+		{"a question that is too long", "b", askRoot, make([]byte, maxBody+1), fmt.Sprintf("cluster: the question has %d bytes, and %d are the most that can be sent", maxBody+1, maxBody)},
 		{"a peer that can not be reached", "x", askRoot, nil, "cluster: asking x: unreachable"},
 	}
 	for _, tt := range tests {

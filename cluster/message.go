@@ -41,9 +41,9 @@ const (
 	maxName    = 128       // bytes of a node's name
 	maxPacket  = 1300      // bytes of news in a packet: with memberlist's own, within an Ethernet frame
 	maxChunk   = 256 << 10 // bytes of records in a question or an answer, unless it is a single one
-	maxValue   = 512 << 10 // bytes of a record's value
-	maxBody    = 1 << 20   // bytes of a question or an answer
-	maxError   = 1 << 10   // bytes of an error in an answer
+	maxValue   = 16 << 20  // bytes of a record's value; memberlist reads messages of 20 MiB
+	maxBody    = maxValue + maxChunk
+	maxError   = 1 << 10 // bytes of an error in an answer
 	maxMessage = maxBody + maxError + maxName + 64
 
 	recordHead = 1 + 16 + 8 + 8 // bytes of a record before its value
