@@ -201,6 +201,9 @@ func TestDigests(t *testing.T) {
 		}
 		n.Crash("n2")
 		time.Sleep(time.Minute)
+		if err := tables[3].Map.Merge("", written(20, 1)); err != nil { // repair will spread it, but not at once
+			t.Fatal(err)
+		}
 		var d []cluster.TableDigest
 		start := time.Now()
 		if d = all[0].Digests(t.Context()); time.Since(start) > time.Second {

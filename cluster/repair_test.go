@@ -148,7 +148,7 @@ func mapKey(id int) (k Key) {
 // fill returns what puts records into a map: the same ones, whoever does.
 func fill(from, to int) func(*Map) { return func(m *Map) { m.Merge("", recordsOf(from, to)) } }
 
-func some(from, to int) (all []Record) {
+func recordsOf(from, to int) (all []Record) {
 	clock := at(time.Now())
 	for id := from; id < to; id++ {
 		value := fmt.Appendf(nil, "value %d, as it was told to one of the nodes", id)
