@@ -1,0 +1,43 @@
+package replica
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/svmgate/svmgate/cluster"
+)
+
+const stateName = "cluster.json"
+
+// readState returns what a gateway knew of its peers when it last ran: nothing if
+// there is no file. One that can not be read stops the start: without it, nobody
+// would notice that the gateway was away for too long.
+func readState(dir string) (s cluster.State, err error) {
+	path := filepath.Join(dir, stateName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&s); err != nil {
+		return s, fmt.Errorf("%s: %w: if this gateway was away for less than tombstone-keep, remove the file, "+
+			"otherwise start with an empty directory", path, err)
+	}
+	return s, nil
+}
+
+func saveState(dir string, s cluster.State) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, stateName), append(text, '\n'))
+}
