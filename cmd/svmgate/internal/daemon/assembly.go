@@ -22,14 +22,15 @@ import (
 // another if it was away from its peers for too long.
 type assembly struct {
 	*Gateway
+	clock    *cluster.Clock
 	table    *store.Table
 	replica  *replica.Replica // nil without a cluster
 	selector *discovery.Selector
 	accounts *auth.Accounts
 
-	sources []*ops.Source // in the registry
-	stale   chan cluster.Stale
-	life    context.Context // ends with the assembly
+	sources []*ops.Source      // in the registry
+	outcast chan *outcastError // its one may come at any time
+	life    context.Context    // ends with the assembly
 	end     context.CancelFunc
 	work    sync.WaitGroup // what runs until then
 }
@@ -38,22 +39,21 @@ type assembly struct {
 // answer from it.
 func (g *Gateway) assemble(ctx context.Context) error {
 	for {
-		g.assembly = &assembly{Gateway: g, stale: make(chan cluster.Stale, 1)}
+		g.assembly = &assembly{Gateway: g, clock: cluster.NewClock(time.Now), outcast: make(chan *outcastError, 1)}
 		g.assembly.life, g.assembly.end = context.WithCancel(context.Background())
 		err := g.assembly.open(ctx)
-		var stale *staleError
-		if errors.As(err, &stale) {
-			if err = g.setAside(ctx, stale.Stale); err == nil {
-				continue
-			}
+		var outcast *outcastError
+		if !errors.As(err, &outcast) {
+			return err
 		}
-		return err
+		if err := g.setAside(ctx, outcast); err != nil {
+			return err
+		}
 	}
 }
 
 func (a *assembly) open(ctx context.Context) error {
-	clock := cluster.NewClock(time.Now)
-	if err := a.openTable(clock); err != nil {
+	if err := a.openTable(); err != nil {
 		return err
 	}
 	var err error
@@ -73,7 +73,7 @@ func (a *assembly) open(ctx context.Context) error {
 			a.failed <- fmt.Errorf("the table: %w", err)
 		}
 	})
-	if err := a.join(clock); err != nil {
+	if err := a.join(); err != nil {
 		return err
 	}
 	if err := a.catchUp(ctx); err != nil {
@@ -85,16 +85,13 @@ func (a *assembly) open(ctx context.Context) error {
 	return a.serve()
 }
 
-func (a *assembly) openTable(clock *cluster.Clock) error {
+func (a *assembly) openTable() error {
 	c := &a.settings.Config
-	cfg := store.Config{Node: c.NodeName, SVMTTL: c.SVMTTL, Logger: a.opt.Log, Clock: clock.Now}
+	cfg := store.Config{Node: c.NodeName, SVMTTL: c.SVMTTL, Logger: a.opt.Log, Clock: a.clock.Now}
 	if c.InMemory() {
 		table, err := store.Open(cfg)
 		a.table = table
 		return err
-	}
-	if _, _, err := replica.FindAside(c.DataDir); err != nil {
-		return fmt.Errorf("data %s: %w", c.DataDir, err)
 	}
 	dir, err := store.OpenDir(c.DataDir)
 	if err != nil {

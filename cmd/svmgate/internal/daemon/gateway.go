@@ -46,6 +46,7 @@ type Gateway struct {
 	planes   []*plane       // agent, admin, ops
 
 	appends  *ops.Appends // nil if nothing is kept
+	offers   [][]byte     // for the next assembly, if nothing is kept
 	assembly *assembly    // replaced by one goroutine, which has ended when it is closed
 
 	background context.CancelFunc

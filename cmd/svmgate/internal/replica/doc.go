@@ -8,9 +8,10 @@
 //
 // In the data directory it keeps whom it met, and when it last compared tables
 // (cluster.json). A gateway that was away for longer than its peers remember what
-// was deleted must not bring that back: its directory is set aside ([SetAside]),
-// it starts with an empty table, and once it has caught up, what it had written
-// itself since it was last heard is brought in as new.
+// was deleted must not bring that back: what it had written itself since it was last
+// heard is written down ([SaveOffers]), its table is set aside ([store.SetAside]), it
+// starts with an empty one, and once it has caught up, what was written down is
+// brought in as new ([TakeOffers]).
 //
 // Keys are kept in a file of mode 0600, in base64, one a line ([ReadKeys]).
 package replica

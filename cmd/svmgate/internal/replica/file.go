@@ -9,7 +9,7 @@ import (
 // writeFile puts text in the place of a file, all of it or nothing, on disk when it
 // returns, and for its owner only.
 func writeFile(path string, text []byte) (err error) {
-	unfinished := path + ".partial"
+	unfinished := path + partial
 	f, err := os.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func Start(cfg Config) (*Replica, error) {
 		nc.SaveKeys = func(keys [][]byte) error { return saveKeys(cfg.KeyFile, keys) }
 	}
 	if cfg.Dir != "" {
-		if nc.State, err = readState(cfg.Dir); err != nil {
+		if nc.State, err = lastState(cfg.Dir, cfg.Table); err != nil {
 			return nil, err
 		}
 		nc.Save = func(s cluster.State) error { return saveState(cfg.Dir, s) }

@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/store"
 )
 
 const stateName = "cluster.json"
@@ -32,6 +34,16 @@ func readState(dir string) (s cluster.State, err error) {
 			"otherwise start with an empty directory", path, err)
 	}
 	return s, nil
+}
+
+// lastState is readState for a table. An empty one has nothing that peers have
+// deleted: it does not matter when its gateway was last heard.
+func lastState(dir string, t *store.Table) (cluster.State, error) {
+	s, err := readState(dir)
+	if isEmpty(t) {
+		s.Exchanged = time.Time{}
+	}
+	return s, err
 }
 
 func saveState(dir string, s cluster.State) error {
