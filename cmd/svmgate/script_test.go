@@ -87,7 +87,7 @@ func svmgate(ts *testscript.TestScript, args []string) *exec.Cmd {
 	bin, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
 	cmd := exec.Command(filepath.Join(bin, "svmgate"), args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, v := range []string{"PATH", "HOME", "SVMGATE_ADMIN_PASSWORD", "SVMGATE_SVM_TTL", "SVMGATE_USER", "SVMGATE_PASSWORD"} {
+	for _, v := range []string{"PATH", "HOME", "SVMGATE_ADMIN_PASSWORD", "SVMGATE_SVM_TTL"} {
 		if s := ts.Getenv(v); s != "" {
 			cmd.Env = append(cmd.Env, v+"="+s)
 		}
