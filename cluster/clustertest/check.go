@@ -66,7 +66,7 @@ func (w *World[T]) Describe() string {
 		node := w.Node(i)
 		ready, why := node.Ready()
 		fmt.Fprintf(&b, "%s: %d records, %d buckets differ; ready: %t %s; its clock is %v off\n\t%+v\n", n.name, len(records(table)), differing,
-			ready, why, node.Clock().Now().Sub(time.Now()).Round(time.Millisecond), node.Stats())
+			ready, why, time.Until(node.Clock().Now()).Round(time.Millisecond), node.Stats())
 		for _, m := range node.Members() {
 			fmt.Fprintf(&b, "\t%+v\n", m)
 		}

@@ -185,6 +185,40 @@ func wrongClock(t *testing.T, w *world, ahead time.Duration) {
 	}
 }
 
+// TestAwayForTooLong says that a node that missed a deletion, and whose peers have
+// forgotten that there was one, does not bring back what was deleted.
+func TestAwayForTooLong(t *testing.T) {
+	inWorld(t, 5, func(t *testing.T, w *world) {
+		set(t, w, 0, "kept", "x")
+		set(t, w, 0, "deleted", "x")
+		w.Settle(15 * time.Second)
+		time.Sleep(5 * time.Second) // it knows that it met the others
+		w.Crash(4)
+		table, _ := w.Table(0)
+		table.Delete(key("deleted"))
+		time.Sleep(15 * time.Second)
+		for i := range w.Len() { // instead of waiting
+			w.Wall(i).Set(8 * 24 * time.Hour)
+		}
+		time.Sleep(time.Minute)
+		for b := range cluster.Buckets {
+			table.Scan(b, func(r cluster.Record) bool {
+				if r.Key == key("deleted") {
+					t.Error("after eight days the tombstone is still there")
+				}
+				return true
+			})
+		}
+		w.Start(4)
+		time.Sleep(time.Minute)
+		w.Settle(0)
+		w.Check()
+		if get(w, 4, "deleted") != "" || get(w, 4, "kept") == "" {
+			t.Errorf("who was away has %q, which was deleted, and %q, which was not", get(w, 4, "deleted"), get(w, 4, "kept"))
+		}
+	})
+}
+
 // TestPausedNode says that a node that was stopped for a while, as by SIGSTOP,
 // takes none of the others for dead when it goes on.
 func TestPausedNode(t *testing.T) {
