@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -35,7 +36,7 @@ func Simulate[T Table](t *testing.T, seed uint64, s Simulation[T]) {
 		s.Faults = someFaults(chance)
 		r := &run[T]{World: NewWorld(t, s.Options), chance: chance, change: s.Change}
 		r.Logf("%d nodes, %+v", s.Nodes, s.Faults)
-		r.faults(time.Duration((0.5 + chance.Float64()) * float64(max(s.Lasts, time.Minute))))
+		r.faults(time.Duration((0.5 + chance.Float64()) * float64(cmp.Or(s.Lasts, time.Minute))))
 		r.allWell()
 		took := r.Settle(time.Minute)
 		time.Sleep(15 * time.Second) // whatever still comes must change nothing
