@@ -183,7 +183,11 @@ func (r *repair) judgeClock(live []string) {
 			leads = append(leads, rel.lead)
 		}
 	}
+	before := r.clock.Now()
 	r.clock.judge(leads, !r.seeds && len(live) == 0)
+	if r.clock.Now().Sub(before).Abs() > agree {
+		r.tries = [Buckets]try{} // what the table refused for its time it may take now
+	}
 }
 
 // leadHolds is for how long a peer's clock is believed to go on as it was heard.
@@ -195,6 +199,7 @@ func (r *repair) forgetLeads(live []string) {
 	for _, rel := range r.peers {
 		rel.leadAt = time.Time{}
 	}
+	r.tries = [Buckets]try{}
 	r.mu.Unlock()
 	r.log.Warn("this machine's clock was set, or it was suspended; peers are asked for the time",
 		"by", (r.clock.machine() - r.clock.state.Load().wall).Round(time.Second))
