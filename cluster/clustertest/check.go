@@ -45,33 +45,56 @@ func (w *World[T]) Equal() bool {
 	return true
 }
 
-// Describe says how nodes stand, for who reads why a test failed.
+// Describe says how nodes stand, for who reads why a test failed: how each differs
+// from the first, and what it counted.
 func (w *World[T]) Describe() string {
 	var b strings.Builder
-	var first *cluster.Digest
+	var first map[cluster.Key]cluster.Record
 	for i, n := range w.nodes {
 		table, running := w.Table(i)
 		if !running {
 			fmt.Fprintf(&b, "%s does not run\n", n.name)
 			continue
 		}
-		d, differing := new(cluster.Digest), 0
-		table.Digest(d)
-		first = cmp.Or(first, d)
-		for b := range d {
-			if d[b] != first[b] {
-				differing++
-			}
+		own := map[cluster.Key]cluster.Record{}
+		for _, r := range records(table) {
+			own[r.Key] = r
+		}
+		if first == nil {
+			first = own
 		}
 		node := w.Node(i)
 		ready, why := node.Ready()
-		fmt.Fprintf(&b, "%s: %d records, %d buckets differ; ready: %t %s; its clock is %v off\n\t%+v\n", n.name, len(records(table)), differing,
+		fmt.Fprintf(&b, "%s: %d records; ready: %t %s; its clock is %v ahead\n\t%+v\n", n.name, len(own),
 			ready, why, time.Until(node.Clock().Now()).Round(time.Millisecond), node.Stats())
-		for _, m := range node.Members() {
-			fmt.Fprintf(&b, "\t%+v\n", m)
-		}
+		describeDifference(&b, own, first)
 	}
 	return b.String()
+}
+
+// describeDifference names some keys of which two tables have different records.
+func describeDifference(b *strings.Builder, own, first map[cluster.Key]cluster.Record) {
+	all := maps.Clone(first)
+	maps.Copy(all, own)
+	maps.DeleteFunc(all, func(key cluster.Key, _ cluster.Record) bool {
+		return own[key].Version == first[key].Version && bytes.Equal(own[key].Value, first[key].Value)
+	})
+	for key := range all {
+		if len(all) <= 10 {
+			fmt.Fprintf(b, "\t%v: %s, the first node has %s\n", key, describe(own[key]), describe(first[key]))
+		}
+	}
+	if len(all) > 10 {
+		fmt.Fprintf(b, "\t%d keys differ from the first node's\n", len(all))
+	}
+}
+
+func describe(r cluster.Record) string {
+	if r.Version == (cluster.Version{}) {
+		return "nothing"
+	}
+	at := time.UnixMilli(int64(r.Version.Clock >> 16)).UTC().Format("15:04:05.000")
+	return fmt.Sprintf("%q of %s+%d by %x", r.Value, at, r.Version.Clock&0xffff, r.Version.Node)
 }
 
 // Check fails the test if a running node does not have what was acknowledged, or
