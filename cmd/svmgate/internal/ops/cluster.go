@@ -38,15 +38,10 @@ func ClusterFamilies(c Cluster) []Family {
 		each("peer_differing", "Parts of the table that differed in the last comparison with a gateway.", func(m *cluster.Member) float64 { return float64(m.Differing) }),
 		each("peer_lag_seconds", "How long a gateway's table has been differing; 0 if it is equal.", func(m *cluster.Member) float64 { return m.Lag.Seconds() }),
 		each("peer_clock_offset_seconds", "How far a gateway's clock is from this one's.", func(m *cluster.Member) float64 { return m.Offset.Seconds() }),
-		{
-			Name: "cluster_propagation_seconds", Help: "How long a change takes until another gateway has it, the way back included, of the last thousand measurements.",
-			Labels: []string{"quantile"},
-			Read: func(emit Emit) {
-				s := c.Stats()
-				emit(s.PropagationP50.Seconds(), "0.5")
-				emit(s.PropagationP99.Seconds(), "0.99")
-			},
-		},
+		one("propagation_p50_seconds", "How long half of the changes took at most until another gateway had them, the way back included; of the last thousand measurements.",
+			false, func(s *cluster.Stats) float64 { return s.PropagationP50.Seconds() }),
+		one("propagation_p99_seconds", "How long 99 of 100 changes took at most until another gateway had them, the way back included.",
+			false, func(s *cluster.Stats) float64 { return s.PropagationP99.Seconds() }),
 		one("queue_records", "Records of news that wait to be sent.", false, func(s *cluster.Stats) float64 { return float64(s.QueuedRecords) }),
 		one("queue_bytes", "Bytes of news that wait to be sent.", false, func(s *cluster.Stats) float64 { return float64(s.QueuedBytes) }),
 		{
