@@ -61,10 +61,10 @@ func (r *reader) bucket() int {
 // wanted is a bucket that is asked for, and what the asker has of it.
 type wanted struct {
 	bucket int
-	prints [subs]uint64
+	prints prints
 }
 
-func appendWanted(buf []byte, bucket int, prints *[subs]uint64) []byte {
+func appendWanted(buf []byte, bucket int, prints *prints) []byte {
 	buf = binary.BigEndian.AppendUint16(buf, uint16(bucket))
 	mask := uint64(0)
 	for s, print := range prints {

@@ -110,17 +110,31 @@ func subOf(k *Key) int {
 	return int(h >> 58)
 }
 
-// A part is a bucket in short.
+// prints are a bucket in short: a fingerprint for each sub, 0 where there is nothing.
+type prints [subs]uint64
+
+func printsOf(t Table, bucket int) (p prints) {
+	t.Scan(bucket, func(r Record) bool {
+		p[subOf(&r.Key)] ^= fingerprint(r)
+		return true
+	})
+	return p
+}
+
+// A part is what is in a bucket, by sub.
 type part struct {
-	prints  [subs]uint64 // 0 where there is nothing
-	sizes   [subs]int    // in bytes, as they are sent
+	prints  prints
+	sizes   [subs]int // in bytes, as they are sent
 	records int
 }
 
-func partOf(t Table, bucket int) (p part) {
+// partOf leaves out the fingerprints, which are dear, if nobody needs them.
+func partOf(t Table, bucket int, printed bool) (p part) {
 	t.Scan(bucket, func(r Record) bool {
 		s := subOf(&r.Key)
-		p.prints[s] ^= fingerprint(r)
+		if printed {
+			p.prints[s] ^= fingerprint(r)
+		}
 		p.sizes[s] += recordSize(&r)
 		p.records++
 		return true

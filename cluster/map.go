@@ -250,12 +250,11 @@ func bucketOf(key Key) int {
 }
 
 func fingerprint(r Record) uint64 {
-	b := append(make([]byte, 0, 33), r.Key.Kind)
-	b = append(b, r.Key.ID[:]...)
-	b = binary.LittleEndian.AppendUint64(b, r.Version.Clock)
-	b = binary.LittleEndian.AppendUint64(b, r.Version.Node)
-	h := xxhash.New()
-	_, _ = h.Write(b)
-	_, _ = h.Write(r.Value)
-	return h.Sum64()
+	var b [41]byte
+	b[0] = r.Key.Kind
+	copy(b[1:], r.Key.ID[:])
+	binary.LittleEndian.PutUint64(b[17:], r.Version.Clock)
+	binary.LittleEndian.PutUint64(b[25:], r.Version.Node)
+	binary.LittleEndian.PutUint64(b[33:], xxhash.Sum64(r.Value))
+	return xxhash.Sum64(b[:])
 }

@@ -91,7 +91,7 @@ func (r *repair) claim(seen *sight, done *set, joining bool) (group []int, other
 	for b := range differ.each() {
 		due := joining || seen.twice.has(b) && r.tries[b].may(ours[b], seen.theirs.digest[b])
 		switch {
-		case done.has(b) || !due:
+		case done.has(b) || !due || seen.theirs.digest[b] == 0: // nothing to be had
 			continue
 		case r.claimed.has(b):
 			others = true
@@ -134,8 +134,8 @@ func (r *repair) release(peer string, group []int, theirs *summary, pulled bool)
 func (r *repair) pull(ctx context.Context, peer string, group []int) error {
 	entries := make([][]byte, len(group))
 	for i, b := range group {
-		p := partOf(r.table, b)
-		entries[i] = appendWanted(nil, b, &p.prints)
+		p := printsOf(r.table, b)
+		entries[i] = appendWanted(nil, b, &p)
 	}
 	at := position{bucket: group[0]}
 	for {

@@ -50,6 +50,8 @@ type serving struct {
 	records  int
 	read     int
 	tooLarge int
+	arena    []byte      // of a bucket, again and again
+	all      []collected // likewise
 }
 
 // serve appends what differs, and returns where it broke off, if it did.
@@ -71,31 +73,31 @@ func (s *serving) serve(from position, all []wanted) (more bool, next position) 
 }
 
 func (s *serving) bucket(from position, w *wanted) (more bool, next position) {
-	own := partOf(s.table, w.bucket)
+	own := partOf(s.table, w.bucket, w.prints != prints{})
 	s.read += own.records
-	take, rest := s.choose(&own, w, from.sub)
+	take, size, rest := s.choose(&own, w, from.sub)
 	if take != 0 {
-		if more, next := s.send(s.collect(take, from)); more {
+		if more, next := s.send(s.collect(take, size, from)); more {
 			return true, next
 		}
 	}
 	return rest < subs, position{bucket: w.bucket, sub: rest}
 }
 
-// choose returns which subs fit, of those that differ: at least one if there is
-// nothing yet. rest is the first that does not.
-func (s *serving) choose(own *part, w *wanted, from int) (take uint64, rest int) {
-	size := len(s.buf)
+// choose returns which subs fit, of those that differ, and their size: at least one
+// if there is nothing yet. rest is the first that does not.
+func (s *serving) choose(own *part, w *wanted, from int) (take uint64, size, rest int) {
 	for sub := from; sub < subs; sub++ {
-		if own.sizes[sub] == 0 || own.prints[sub] == w.prints[sub] {
+		if own.sizes[sub] == 0 || own.prints[sub] == w.prints[sub] && w.prints[sub] != 0 {
 			continue
 		}
-		if size += own.sizes[sub]; size > maxChunk && (take != 0 || s.records > 0) {
-			return take, sub
+		if len(s.buf)+size+own.sizes[sub] > maxChunk && (take != 0 || s.records > 0) {
+			return take, size, sub
 		}
 		take |= 1 << sub
+		size += own.sizes[sub]
 	}
-	return take, subs
+	return take, size, subs
 }
 
 // collected is a record that is to be sent.
@@ -104,9 +106,10 @@ type collected struct {
 	bytes []byte
 }
 
-// collect returns the records of some subs from a position on, in order.
-func (s *serving) collect(take uint64, from position) (all []collected) {
-	var arena []byte
+// collect returns the records of some subs, of about that size, from a position on,
+// in order.
+func (s *serving) collect(take uint64, size int, from position) []collected {
+	s.arena, s.all = slices.Grow(s.arena[:0], size), s.all[:0]
 	s.table.Scan(from.bucket, func(r Record) bool {
 		at := position{bucket: from.bucket, sub: subOf(&r.Key), key: r.Key}
 		if take>>at.sub&1 == 0 || at.before(from) {
@@ -116,13 +119,13 @@ func (s *serving) collect(take uint64, from position) (all []collected) {
 			s.tooLarge++
 			return true
 		}
-		start := len(arena)
-		arena = appendRecords(arena, r)
-		all = append(all, collected{at, arena[start:len(arena):len(arena)]})
+		start := len(s.arena)
+		s.arena = appendRecords(s.arena, r)
+		s.all = append(s.all, collected{at, s.arena[start:len(s.arena):len(s.arena)]})
 		return true
 	})
-	slices.SortFunc(all, func(a, b collected) int { return a.compare(b.position) })
-	return all
+	slices.SortFunc(s.all, func(a, b collected) int { return a.compare(b.position) })
+	return s.all
 }
 
 // send appends records as long as there is room: one at least.
