@@ -149,7 +149,8 @@ func (t *sockets) track(conn net.Conn) *stream {
 	return s
 }
 
-// DialAddressTimeout implements [memberlist.NodeAwareTransport]. func (t *sockets) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+// DialAddressTimeout implements [memberlist.NodeAwareTransport].
+func (t *sockets) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.life, timeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", a.Addr)
