@@ -29,7 +29,7 @@ func (n *Node) membership() (*memberlist.Config, error) {
 	transport := n.cfg.Transport
 	if transport == nil {
 		var err error
-		if transport, err = n.listen(conf); err != nil {
+		if transport, err = n.listen(); err != nil {
 			return nil, err
 		}
 	}
@@ -49,38 +49,27 @@ func (n *Node) membership() (*memberlist.Config, error) {
 	return conf, nil
 }
 
-// listen opens the sockets, and notes what they are.
-func (n *Node) listen(conf *memberlist.Config) (*memberlist.NetTransport, error) {
+// listen makes the transport of Addr and Advertise.
+func (n *Node) listen() (*sockets, error) {
 	addr := n.cfg.Addr
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	listen, err := resolve(n.life, "Addr", addr)
+	on, err := resolve(n.life, "Addr", addr)
 	if err != nil {
 		return nil, err
 	}
+	var tell netip.AddrPort
 	if n.cfg.Advertise != "" {
-		tell, err := resolve(n.life, "Advertise", n.cfg.Advertise)
-		if err != nil {
+		if tell, err = resolve(n.life, "Advertise", n.cfg.Advertise); err != nil {
 			return nil, err
 		}
-		conf.AdvertiseAddr, conf.AdvertisePort = tell.Addr().String(), int(tell.Port())
 	}
-	sockets := &memberlist.NetTransportConfig{
-		BindAddrs: []string{listen.Addr().String()}, BindPort: int(listen.Port()), Logger: conf.Logger,
-	}
-	t, err := memberlist.NewNetTransport(sockets)
-	for try := 1; err != nil && listen.Port() == 0 && try < 10; try++ {
-		t, err = memberlist.NewNetTransport(sockets) // that port was free for TCP only
-	}
+	s, err := openSockets(on, tell, n.log)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: listen on Addr: %w", err)
 	}
-	conf.BindAddr, conf.BindPort = listen.Addr().String(), t.GetAutoBindPort()
-	if n.cfg.Advertise == "" {
-		conf.AdvertisePort = conf.BindPort
-	}
-	return t, nil
+	return s, nil
 }
 
 // resolve returns the first address of host:port; without a host, all of this

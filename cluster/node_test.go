@@ -18,6 +18,7 @@ import (
 const (
 	lasting  = 1 // a kind of records
 	fleeting = 2 // another
+	other    = 3 // lasting, too
 )
 
 // A member is a node and its table.

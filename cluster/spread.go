@@ -11,10 +11,14 @@ import (
 )
 
 const (
-	fanOut   = 4                      // how many peers are told at once
-	newsPace = 5 * time.Millisecond   // between two flushes
-	flPace   = 250 * time.Millisecond // of fleeting records
-	maxFlush = 32                     // packets in a flush: more would only fill the receivers' buffers
+	near   = 32 // how many peers are told of a change at once by where it was made: mostly all
+	fanOut = 4  // by whoever hears of it
+
+	newsPace     = 5 * time.Millisecond   // between two flushes
+	fleetingPace = 250 * time.Millisecond // of fleeting records
+	packetPace   = 600 * time.Microsecond // for each packet of the flush before
+	maxFlush     = 32                     // packets in a flush: more would only fill the receivers' buffers
+	fewPackets   = 8                      // that may go to more peers
 
 	maxWaiting      = 4096 // records in a lane
 	maxWaitingBytes = 1 << 20
@@ -34,7 +38,7 @@ type spread struct {
 
 func (s *spread) init(n *Node) {
 	s.news.init(newsMessage, newsPace)
-	s.fleeting.init(fleetingMessage, flPace)
+	s.fleeting.init(fleetingMessage, fleetingPace)
 	s.tail.NumNodes = func() int { return len(n.peers.alive()) + 1 }
 	s.tail.RetransmitMult = 4
 
@@ -166,7 +170,7 @@ func (n *Node) Spread(from string, records []Record) {
 		n.counts.droppedNews.Add(uint64(dropped))
 		n.hintSoon()
 	}
-	if n.cfg.Fleeting != nil && (from == "" || peers > fanOut) { // else its origin told all
+	if n.cfg.Fleeting != nil && (from == "" || peers > near) { // else its origin told all
 		n.counts.droppedFleeting.Add(uint64(n.spread.fleeting.put(from, records, n.fleeting)))
 	}
 }
@@ -178,25 +182,29 @@ func (n *Node) lasting(kind uint8) bool  { return n.cfg.Fleeting == nil || !n.cf
 // than its pace.
 func (n *Node) flush(l *lane) {
 	var batch []entry
-	var last time.Time
+	next := time.Now()
 	for {
 		select {
 		case <-n.life.Done():
 			return
 		case <-l.wake:
 		}
-		wait := l.pace - time.Since(last)
-		for more := true; more && pause(n.life, wait); wait = newsPace {
+		for more := true; more && pause(n.life, time.Until(next)); {
+			packets := 0
 			batch = l.take(batch[:0], maxFlush*n.spread.room)
 			if waiting, _ := n.spread.news.len(); l.kind == fleetingMessage && waiting > maxWaiting/2 {
 				n.counts.droppedFleeting.Add(uint64(len(batch) + l.drop()))
 			} else {
-				n.tell(l.kind, batch)
+				packets = n.tell(l.kind, batch)
 			}
 			clear(batch)
-			last = time.Now()
 			waiting, _ := l.len()
 			more = waiting > 0
+			pace := l.pace
+			if more {
+				pace = newsPace
+			}
+			next = time.Now().Add(max(pace, time.Duration(packets)*packetPace))
 		}
 	}
 }
@@ -216,13 +224,20 @@ func pause(life context.Context, d time.Duration) bool {
 	}
 }
 
-// tell packs records into packets, and sends each to some peers.
-func (n *Node) tell(kind messageType, batch []entry) {
+// tell packs records into packets, sends each to some peers, and returns how many
+// packets there were.
+func (n *Node) tell(kind messageType, batch []entry) (packets int) {
 	live := n.peers.alive()
 	if len(live) == 0 {
-		return
+		return 0
 	}
-	var p packet
+	p := packet{few: len(batch) < fewPackets}
+	if size := 0; !p.few {
+		for i := range batch {
+			size += recordSize(&batch[i].Record)
+		}
+		p.few = size < fewPackets*n.spread.room
+	}
 	for i := range batch {
 		e := &batch[i]
 		if kind == newsMessage && len(batch)-i <= maxTail {
@@ -234,9 +249,10 @@ func (n *Node) tell(kind messageType, batch []entry) {
 		size := recordSize(&e.Record)
 		if p.records > 0 && len(p.buf)+size > n.spread.room {
 			n.sendSome(live, &p)
+			packets++
 		}
 		if p.records == 0 {
-			p.buf, p.from = appendNews(p.buf[:0], kind, n.cfg.Name), e.from
+			p.buf, p.from, p.own = appendNews(p.buf[:0], kind, n.cfg.Name), e.from, false
 		}
 		if len(p.buf)+size > n.spread.room {
 			n.hintSoon() // too large for any packet
@@ -244,13 +260,16 @@ func (n *Node) tell(kind messageType, batch []entry) {
 		}
 		p.buf = appendRecords(p.buf, e.Record)
 		p.records++
+		p.own = p.own || e.from == ""
 		if p.from != e.from {
 			p.from = ""
 		}
 	}
 	if p.records > 0 {
 		n.sendSome(live, &p)
+		packets++
 	}
+	return packets
 }
 
 // A packet is a message that is being filled.
@@ -258,11 +277,26 @@ type packet struct {
 	buf     []byte
 	records int
 	from    string // where all of them came from
+	own     bool   // some are changes that were made here
+	few     bool   // other packets go with it
 }
 
-// sendSome sends a packet to some peers, and begins anew.
+// sendSome sends a packet to some peers, and begins anew. If each node told four
+// others, e⁻⁴ of all, 2 %, would hear from nobody and wait until it is repeated. So
+// where a change is made all are told, if they are not too many, and the others pass
+// it on for what got lost only; else everybody tells twice as many.
 func (n *Node) sendSome(live []*memberlist.Node, p *packet) {
-	for _, to := range some(live, fanOut, p.from) {
+	width := fanOut
+	switch {
+	case !p.few:
+	case p.own:
+		width = near
+	case len(live) > near:
+		width = 2 * fanOut
+	default:
+		width = fanOut / 2
+	}
+	for _, to := range some(live, width, p.from) {
 		if err := n.packet(to, p.buf); err != nil {
 			n.log.Debug("send news", "peer", to.Name, "error", err)
 		}
