@@ -33,8 +33,7 @@ type guard struct {
 
 	streams chan net.Conn
 	over    chan *guarded // is told of streams that have been read
-	closing chan struct{} // streams are not wanted any more
-	closed  chan struct{} // nor do more come
+	closed  chan struct{}
 	once    sync.Once
 	wait    sync.WaitGroup
 
@@ -52,8 +51,7 @@ func newGuard(t memberlist.Transport, refused func(host string)) *guard {
 	g := &guard{
 		NodeAwareTransport: aware, refused: refused,
 		streams: make(chan net.Conn), over: make(chan *guarded),
-		closing: make(chan struct{}), closed: make(chan struct{}),
-		hosts: make(map[string]*struct{ reading, waiting int }),
+		closed: make(chan struct{}), hosts: make(map[string]*struct{ reading, waiting int }),
 	}
 	g.wait.Go(g.accept)
 	return g
@@ -90,13 +88,8 @@ func (g *guard) DialAddressTimeout(to memberlist.Address, timeout time.Duration)
 // Shutdown implements [memberlist.Transport]. The transport may wait until its last
 // stream is taken, so it ends first.
 func (g *guard) Shutdown() error {
-	g.once.Do(func() { close(g.closing) })
 	err := g.NodeAwareTransport.Shutdown()
-	select {
-	case <-g.closed:
-	default:
-		close(g.closed)
-	}
+	g.once.Do(func() { close(g.closed) })
 	g.wait.Wait()
 	return err
 }
@@ -108,64 +101,59 @@ func (g *guard) accept() {
 		}
 	}()
 	for {
+		next, out := g.next(), g.streams
+		if next == nil {
+			out = nil
+		}
 		select {
 		case conn := <-g.NodeAwareTransport.StreamCh():
 			g.admit(&guarded{Conn: conn, guard: g, host: hostOf(conn.RemoteAddr()), left: maxStream})
+		case out <- next:
+			g.waiting = slices.DeleteFunc(g.waiting, func(c *guarded) bool { return c == next })
+			h := g.hosts[next.host]
+			h.waiting--
+			h.reading++
+			g.reading++
 		case c := <-g.over:
+			h := g.hosts[c.host]
+			h.reading--
 			g.reading--
-			g.hosts[c.host].reading--
-			g.forget(c.host)
+			if h.reading == 0 && h.waiting == 0 {
+				delete(g.hosts, c.host)
+			}
 		case <-g.closed:
 			return
 		}
-		g.pass()
 	}
+}
+
+// next returns the stream that may be read next, or nil: the one that has waited for
+// longest, of hosts of which not too many are read.
+func (g *guard) next() *guarded {
+	if g.reading < maxStreams {
+		for _, c := range g.waiting {
+			if g.hosts[c.host].reading < maxStreamsFromHost {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 // admit lets a stream wait, or closes it.
 func (g *guard) admit(c *guarded) {
 	h := g.hosts[c.host]
-	if h == nil {
-		h = new(struct{ reading, waiting int })
-		g.hosts[c.host] = h
-	}
-	if len(g.waiting) >= maxUnread || h.waiting >= maxUnreadFromHost {
+	if len(g.waiting) >= maxUnread || h != nil && h.waiting >= maxUnreadFromHost {
 		_ = c.Conn.Close()
 		g.refused(c.host)
 		return
 	}
+	if h == nil {
+		h = new(struct{ reading, waiting int })
+		g.hosts[c.host] = h
+	}
 	h.waiting++
 	g.waiting = append(g.waiting, c)
-}
-
-// pass lets streams be read that waited, the longest first.
-func (g *guard) pass() {
-	if g.reading >= maxStreams {
-		return
-	}
-	g.waiting = slices.DeleteFunc(g.waiting, func(c *guarded) bool {
-		h := g.hosts[c.host]
-		if g.reading >= maxStreams || h.reading >= maxStreamsFromHost {
-			return false
-		}
-		h.waiting--
-		select {
-		case g.streams <- c:
-			h.reading++
-			g.reading++
-		case <-g.closing:
-			_ = c.Conn.Close()
-			g.forget(c.host)
-		}
-		return true
-	})
-}
-
-// forget drops a host that has no streams.
-func (g *guard) forget(host string) {
-	if h := g.hosts[host]; h.reading == 0 && h.waiting == 0 {
-		delete(g.hosts, host)
-	}
 }
 
 func hostOf(addr net.Addr) string {
