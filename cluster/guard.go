@@ -18,7 +18,9 @@ const (
 	maxStreamsFromHost = maxStreams / 2       // of those
 	maxUnread          = 1024                 // streams that wait to be read: others are closed
 	maxUnreadFromHost  = maxUnread / 2        // of those
-	maxStream          = maxMessage + 256<<10 // bytes: a message, or all that push/pull tells
+	maxShort           = 1 << 20              // bytes: what is not a single large record, or much news of members
+	maxLong            = 2                    // streams at a time of which more is read: others wait
+	maxStream          = maxMessage + 256<<10 // bytes: any message, or all that push/pull tells
 	maxDialed          = 10 * time.Second     // for all that is done with a stream of our own
 )
 
@@ -33,6 +35,7 @@ type guard struct {
 
 	streams chan net.Conn
 	over    chan *guarded // is told of streams that have been read
+	long    chan struct{} // has one for each stream of which much is read
 	closed  chan struct{}
 	once    sync.Once
 	wait    sync.WaitGroup
@@ -50,7 +53,7 @@ func newGuard(t memberlist.Transport, refused func(host string)) *guard {
 	}
 	g := &guard{
 		NodeAwareTransport: aware, refused: refused,
-		streams: make(chan net.Conn), over: make(chan *guarded),
+		streams: make(chan net.Conn), over: make(chan *guarded), long: make(chan struct{}, maxLong),
 		closed: make(chan struct{}), hosts: make(map[string]*struct{ reading, waiting int }),
 	}
 	g.wait.Go(g.accept)
@@ -107,7 +110,7 @@ func (g *guard) accept() {
 		}
 		select {
 		case conn := <-g.NodeAwareTransport.StreamCh():
-			g.admit(&guarded{Conn: conn, guard: g, host: hostOf(conn.RemoteAddr()), left: maxStream})
+			g.admit(&guarded{Conn: conn, guard: g, host: hostOf(conn.RemoteAddr())})
 		case out <- next:
 			g.waiting = slices.DeleteFunc(g.waiting, func(c *guarded) bool { return c == next })
 			h := g.hosts[next.host]
@@ -168,22 +171,43 @@ type guarded struct {
 	net.Conn
 	guard *guard
 	host  string
-	left  int // bytes that may be read
+	read  int  // bytes
+	long  bool // it is one of the guard's long ones
 	once  sync.Once
 }
 
 func (c *guarded) Read(b []byte) (int, error) {
-	if c.left == 0 {
+	if c.read == maxShort && !c.long && !c.lengthen() || c.read == maxStream {
 		return 0, errStreamTooLong
 	}
-	n, err := c.Conn.Read(b[:min(len(b), c.left)])
-	c.left -= n
+	limit := maxShort
+	if c.long {
+		limit = maxStream
+	}
+	n, err := c.Conn.Read(b[:min(len(b), limit-c.read)])
+	c.read += n
 	return n, err
+}
+
+// lengthen waits until more may be read, for as long as anybody wants to read.
+func (c *guarded) lengthen() bool {
+	late := time.NewTimer(streamTimeout)
+	defer late.Stop()
+	select {
+	case c.guard.long <- struct{}{}:
+		c.long = true
+	case <-late.C:
+	case <-c.guard.closed:
+	}
+	return c.long
 }
 
 func (c *guarded) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
+		if c.long {
+			<-c.guard.long
+		}
 		select {
 		case c.guard.over <- c:
 		case <-c.guard.closed:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,6 +156,42 @@ func TestStreamsAreNoLongerThanAMessage(t *testing.T) {
 		t.Errorf("read %d bytes (%v), want %d", n, err, maxStream)
 	}
 	_ = near.Close()
+}
+
+func TestFewStreamsAreLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := guarding(t, func(string) {})
+		var all []net.Conn
+		read := make([]atomic.Int64, maxLong+2)
+		for i := range read {
+			far := k.come("a")
+			all = append(all, <-g.StreamCh())
+			go func() { _, _ = far.Write(make([]byte, 2*maxShort)) }()
+			go func() {
+				n, _ := io.ReadFull(all[i], make([]byte, 2*maxShort))
+				read[i].Store(int64(n))
+			}()
+			synctest.Wait()
+		}
+		for i := range read {
+			if n := read[i].Load(); i < maxLong && n != 2*maxShort || i >= maxLong && n != 0 {
+				t.Errorf("of stream %d were read %d, want that there are %d long ones, and others wait", i, n, maxLong)
+			}
+		}
+		_ = all[0].Close()
+		time.Sleep(streamTimeout + time.Second) // no longer does memberlist read
+		synctest.Wait()
+		if a, b := read[maxLong].Load(), read[maxLong+1].Load(); a != 2*maxShort || b != maxShort {
+			t.Errorf("when one is over, %d and %d bytes of the others were read, want %d and %d",
+				a, b, 2*maxShort, maxShort)
+		}
+		for _, c := range all {
+			_ = c.Close()
+		}
+		if len(g.long) != 0 {
+			t.Errorf("when all are over, %d are long", len(g.long))
+		}
+	})
 }
 
 func TestStreamsThatWaitWhenItEndsAreClosed(t *testing.T) {

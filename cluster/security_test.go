@@ -145,7 +145,7 @@ func TestGarbage(t *testing.T) {
 func TestHugeStreams(t *testing.T) {
 	const (
 		streams = 100
-		most    = 256 << 20 // bytes of heap, of 2,000 MiB sent
+		most    = 384 << 20 // bytes of heap; 2,000 MiB are sent
 	)
 	a := start(t, cluster.Config{Name: "a", Keys: [][]byte{make([]byte, 32)}})
 	before := heap()
