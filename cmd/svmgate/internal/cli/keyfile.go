@@ -21,7 +21,7 @@ func clusterKeysGenerate() *cobra.Command {
 		Long: "Make a new random key and write it to a new file of mode 0600, for --cluster-key-file of every gateway,\n" +
 			"or for svmgate cluster keys add. This asks no gateway.",
 		Example: "  svmgate cluster keys generate cluster.key",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			key := make([]byte, keySize)
 			rand.Read(key) // never fails
 			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -87,7 +87,10 @@ func (a *assembly) open(ctx context.Context) error {
 
 func (a *assembly) openTable() error {
 	c := &a.settings.Config
-	cfg := store.Config{Node: c.NodeName, SVMTTL: c.SVMTTL, Logger: a.opt.Log, Clock: a.clock.Now}
+	cfg := store.Config{Node: c.NodeName, SVMTTL: c.SVMTTL, Logger: a.opt.Log}
+	if c.Clustered() {
+		cfg.Clock = a.clock.Now
+	}
 	if c.InMemory() {
 		table, err := store.Open(cfg)
 		a.table = table
