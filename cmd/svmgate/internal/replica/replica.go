@@ -65,7 +65,7 @@ func Start(cfg Config) (*Replica, error) {
 		nc.Save = func(s cluster.State) error { return saveState(cfg.Dir, s) }
 	}
 	if r.Node, err = cluster.Start(nc); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cluster-addr %s: %w", cfg.Addr, err)
 	}
 	r.cancel = cfg.Table.Subscribe(r.spread)
 	return r, nil
