@@ -72,7 +72,7 @@ func TestOffers(t *testing.T) {
 			id := w.b.tenant(t, "made while away")
 			w.b.activate(t, id, true)
 			w.b.vm(t, w.new, id, "new")
-		}, 4, "", func(t *testing.T, w *away) bool {
+		}, 4, "", func(_ *testing.T, w *away) bool {
 			tenant, ok := w.a.TenantByName("made while away")
 			vm, registered := w.a.VM(w.new)
 			return ok && tenant.Status == Active && registered && vm.Tenant == tenant.ID && vm.Name == "new"
