@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"pgregory.net/rapid"
@@ -202,4 +203,41 @@ func TestScanBucketHasEverythingOnce(t *testing.T) {
 			t.Fatalf("a scan of all buckets has %d records, the table %d, or they differ", len(got), len(want))
 		}
 	})
+}
+
+// Keeping the digest, and asking for it, allocates nothing.
+func TestDigestDoesNotAllocate(t *testing.T) {
+	x := open(t, Config{})
+	x.must(t, furnish)
+	x.vm(t, BIOSID{1}, TenantID{}, "vm")
+	id := BIOSID{1}
+	body := slices.Clone(x.packedOf(&id))
+	row := x.record(Key{KindTenant, x.Tenants()[0].ID})
+	var d [Buckets]uint64
+	n := testing.AllocsPerRun(100, func() {
+		x.recount(&id, body, body)
+		x.setRow(&row)
+		x.Digest(&d)
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// What SVMs say of their load reaches neither the disk nor the view, whoever sends it.
+func TestLoadsOfPeersPass(t *testing.T) {
+	appends := 0
+	x := open(t, Config{Journal: &memoryJournal{}, OnAppend: func(int, time.Duration, error) { appends++ }})
+	x.svm(t, SVMID{1}, Ready, false)
+	x.report(t, SVMID{1}, SVMFacts{}, 1)
+	view, digest := x.View(), x.digest()
+	appends = 0
+	row := loadRow{Connected: 7, Reported: Time{time.Now()}}
+	x.apply(t, Record{Key: Key{KindSVMLoad, SVMID{1}}, Version: Version{Clock: clockAt(time.Now()) + 1<<counterBits, Node: 7}, Value: row.encode()})
+	if svm, _ := x.SVM(SVMID{1}); svm.ConnectedAgents != 7 {
+		t.Errorf("the SVM has %d agents, want 7", svm.ConnectedAgents)
+	}
+	if x.View() != view || appends != 0 || x.digest() != digest {
+		t.Errorf("%d writes; another view: %v; another digest: %v", appends, x.View() != view, x.digest() != digest)
+	}
 }

@@ -9,12 +9,17 @@ func (t *Table) ScanBucket(i int, fn func(Record) bool) {
 	if i < 0 || i >= Buckets {
 		return
 	}
-	const piece = 64 // so many keys are read under the lock
-	var list [2 * piece]Record
-	var mem [piece]values
-	for keys := t.keysIn(i); len(keys) > 0; {
+	keys := t.keysIn(i)
+	piece := min(scanPiece, len(keys))
+	list, mem := make([]Record, 0, 2*piece), make([]values, piece)
+	room := make([]byte, 2*scanValue*piece)
+	for j := range mem {
+		mem[j] = values{room[:0:scanValue], room[scanValue : scanValue : 2*scanValue]}
+		room = room[2*scanValue:]
+	}
+	for len(keys) > 0 {
 		n := min(piece, len(keys))
-		for _, r := range t.read(list[:0], mem[:], keys[:n]) {
+		for _, r := range t.read(list, mem, keys[:n]) {
 			if !fn(r) {
 				return
 			}
@@ -22,6 +27,11 @@ func (t *Table) ScanBucket(i int, fn func(Record) bool) {
 		keys = keys[n:]
 	}
 }
+
+const (
+	scanPiece = 64  // so many keys are read under the lock
+	scanValue = 128 // bytes that values of a VM seldom exceed
+)
 
 // read adds the records of some keys to dst, both of a VM for its one key. The
 // values of VMs are in mem.
