@@ -1,7 +1,7 @@
 package store
 
 import (
-	"encoding/binary"
+	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -67,12 +67,12 @@ func (b *bucket) remove(m mark) {
 	}
 }
 
-// markOf is the mark of a record that is not of a VM. The value counts: the
+// markOf is the mark of a record that is not of a VM; hash is that of its id. The value counts: the
 // version of an activation does not tell what is in it, since merging makes it
 // from two; and should two writers ever use a version twice, it shows.
-func markOf(r *Record) (m mark) {
+func markOf(hash uint64, r *Record) (m mark) {
 	if lasts(*r) {
-		m.sum = recordSum(r.Key.Kind, &r.Key.ID, r.Version, xxhash.Sum64(r.Value))
+		m.sum = recordSum(hash, r.Key.Kind, r.Version, xxhash.Sum64(r.Value))
 	}
 	if r.Deleted() {
 		m.died = 1 + r.Version.Millis()
@@ -81,55 +81,56 @@ func markOf(r *Record) (m mark) {
 }
 
 // markIn is the mark of one of a VM's records, which its version identifies.
-func markIn(kind Kind, id *BIOSID, p *parsedRecord) (m mark) {
+func markIn(hash uint64, kind Kind, p *parsedRecord) (m mark) {
 	switch p.form {
 	case absent:
 		return m
 	case tombstone:
 		m.died = 1 + p.version.Millis()
 	}
-	m.sum = recordSum(kind, (*[16]byte)(id), p.version, 0)
+	m.sum = recordSum(hash, kind, p.version, 0)
 	return m
 }
 
-// recordSum is a hash that all gateways must agree on.
-func recordSum(kind Kind, id *[16]byte, v Version, value uint64) uint64 {
-	var b [1 + 16 + 3*8]byte
-	b[0] = byte(kind)
-	copy(b[1:], id[:])
-	binary.LittleEndian.PutUint64(b[17:], v.Clock)
-	binary.LittleEndian.PutUint64(b[25:], v.Node)
-	binary.LittleEndian.PutUint64(b[33:], value)
-	return xxhash.Sum64(b[:])
+// recordSum is a hash on which all gateways must agree: of the hash of an id, kind,
+// version, and the hash of a value.
+func recordSum(id uint64, kind Kind, v Version, value uint64) uint64 {
+	return fold(fold(fold(id+uint64(kind), v.Clock), v.Node), value)
 }
 
-func (t *Table) bucketOfID(id *[16]byte) *bucket { return &t.buckets[bucketOf(xxhash.Sum64(id[:]))] }
+// fold mixes a word into a hash, as wyhash does, in a few cycles.
+func fold(h, word uint64) uint64 {
+	hi, lo := bits.Mul64(h^word^0x2d358dccaa6c78a5, 0x9e3779b97f4a7c15)
+	return hi ^ lo
+}
 
 // setRow puts a record that is not of a VM in the place of what was there.
 func (t *Table) setRow(r *Record) {
-	b := t.bucketOfID(&r.Key.ID)
+	hash := xxhash.Sum64(r.Key.ID[:])
+	b := &t.buckets[bucketOf(hash)]
 	if have, ok := t.rows[r.Key]; ok {
-		b.remove(markOf(&have))
+		b.remove(markOf(hash, &have))
 	} else {
 		b.keys = append(b.keys, r.Key)
 	}
-	b.add(markOf(r))
+	b.add(markOf(hash, r))
 	t.rows[r.Key] = *r
 }
 
 // recount counts a VM's entry, which may be empty, in the place of another.
 func (t *Table) recount(id *BIOSID, was, is []byte) {
-	b := &t.buckets[bucketOf(hashBIOS(id))]
-	for _, m := range t.symbols.marks(id, was) {
+	hash := hashBIOS(id)
+	b := &t.buckets[bucketOf(hash)]
+	for _, m := range t.symbols.marks(hash, was) {
 		b.remove(m)
 	}
-	for _, m := range t.symbols.marks(id, is) {
+	for _, m := range t.symbols.marks(hash, is) {
 		b.add(m)
 	}
 }
 
 // marks returns the marks of the records of an entry.
-func (d *dictionary) marks(id *BIOSID, body []byte) (m [2]mark) {
+func (d *dictionary) marks(hash uint64, body []byte) (m [2]mark) {
 	if len(body) == 0 {
 		return m
 	}
@@ -137,11 +138,11 @@ func (d *dictionary) marks(id *BIOSID, body []byte) (m [2]mark) {
 	if err := d.parse(&p, body); err != nil {
 		panic(err) // as in entryIn
 	}
-	return p.marks(id)
+	return p.marks(hash)
 }
 
-func (p *parsedVM) marks(id *BIOSID) [2]mark {
-	return [2]mark{markIn(KindVM, id, &p.registration), markIn(KindPlacement, id, &p.placement)}
+func (p *parsedVM) marks(hash uint64) [2]mark {
+	return [2]mark{markIn(hash, KindVM, &p.registration), markIn(hash, KindPlacement, &p.placement)}
 }
 
 // tombstones counts them.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -28,7 +29,8 @@ func (x tester) counted() (d [Buckets]uint64, tombstones int) {
 		if r.Key.Kind == KindVM || r.Key.Kind == KindPlacement {
 			value = 0
 		}
-		d[xxhash.Sum64(r.Key.ID[:])>>52] += recordSum(r.Key.Kind, &r.Key.ID, r.Version, value)
+		id := xxhash.Sum64(r.Key.ID[:])
+		d[id>>52] += recordSum(id, r.Key.Kind, r.Version, value)
 	}
 	return d, tombstones
 }
@@ -239,5 +241,48 @@ func TestLoadsOfPeersPass(t *testing.T) {
 	}
 	if x.View() != view || appends != 0 || x.digest() != digest {
 		t.Errorf("%d writes; another view: %v; another digest: %v", appends, x.View() != view, x.digest() != digest)
+	}
+}
+
+// Gateways of different releases compare these: they never change.
+func TestDigestIsTheSameInEveryRelease(t *testing.T) {
+	x := open(t, Config{})
+	at := Version{Clock: worldEpoch, Node: 7}
+	placement := placementRow{Version: "12.0"}
+	x.apply(t,
+		Record{Key: Key{KindPlacement, [16]byte{1}}, Version: at, Value: placement.encode()},
+		Record{Key: Key{KindVM, [16]byte{2}}, Version: at},
+		Record{Key: Key{200, [16]byte{3}}, Version: at, Value: []byte("x")})
+	got := map[int]uint64{}
+	for i, sum := range x.digest() {
+		if sum != 0 {
+			got[i] = sum
+		}
+	}
+	want := map[int]uint64{1729: 2274774391776125099, 2161: 7807734942211406715, 2652: 6985374945046008446}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("buckets (-want +got):\n%s", diff)
+	}
+}
+
+// Of records that differ in little the sums differ in half of their bits.
+func TestRecordSumsSpread(t *testing.T) {
+	const n = 1 << 16
+	seen, ones := map[uint64]bool{}, [64]int{}
+	for i := range uint64(n) {
+		v := Version{Clock: worldEpoch + i/4<<(i%4*8), Node: i % 3}
+		sum := recordSum(i%5<<32, Kind(1+i%7), v, i%2)
+		seen[sum] = true
+		for bit := range ones {
+			ones[bit] += int(sum >> bit & 1)
+		}
+	}
+	for bit, count := range ones {
+		if count < n*48/100 || count > n*52/100 {
+			t.Errorf("bit %d is set in %d of %d", bit, count, n)
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d of %d are different", len(seen), n)
 	}
 }

@@ -1,6 +1,10 @@
 package store
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // Forget drops tombstones whose time is before floor, in milliseconds since 1970,
 // and returns how many there were. They are in no digest any more, and from then
@@ -44,7 +48,7 @@ func (t *Table) forgetIn(i int, floor int64) (n int) {
 	b.oldest = 0 // found anew among those that stay
 	b.keys = slices.DeleteFunc(b.keys, func(key Key) bool {
 		r := t.rows[key]
-		m := markOf(&r)
+		m := markOf(xxhash.Sum64(key.ID[:]), &r)
 		if m.died == 0 || r.Version.Millis() >= floor {
 			b.note(m.died)
 			return false

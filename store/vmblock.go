@@ -153,8 +153,9 @@ func (sh *vmShard) load(shard int, id *BIOSID, entry uint32, facts vmFacts, p *p
 	}
 	slot.put(id, entry, facts)
 	sh.claimed++
-	for _, m := range p.marks(id) {
-		buckets[bucketOf(hash)%len(buckets)].add(m)
+	b := &buckets[bucketOf(hash)%len(buckets)]
+	for _, m := range p.marks(hash) {
+		b.add(m)
 	}
 	return true
 }
