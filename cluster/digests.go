@@ -23,7 +23,7 @@ type said struct {
 
 // askAll asks every known member, this node included, and returns what each said,
 // by name. It does not wait for the dead.
-func (n *Node) askAll(ctx context.Context, what question, body []byte) []said {
+func (n *Node) askAll(ctx context.Context, what question, body func(name string) []byte) []said {
 	ctx, cancel := context.WithTimeout(ctx, askAllWait)
 	defer cancel()
 	members := n.Members()
@@ -34,11 +34,11 @@ func (n *Node) askAll(ctx context.Context, what question, body []byte) []said {
 		asked.Go(func() {
 			switch {
 			case m.Self:
-				all[i].body, all[i].err = n.asks.answers[what](m.Name, body)
+				all[i].body, all[i].err = n.asks.answers[what](m.Name, body(m.Name))
 			case m.State == "dead":
 				all[i].err = errDead
 			default:
-				all[i].body, all[i].err = n.ask(ctx, m.Name, what, body)
+				all[i].body, all[i].err = n.ask(ctx, m.Name, what, body(m.Name))
 			}
 		})
 	}
@@ -55,7 +55,7 @@ type TableDigest struct {
 
 // Digests asks every known member for its table's digest, by name.
 func (n *Node) Digests(ctx context.Context) []TableDigest {
-	all := n.askAll(ctx, askRoot, nil)
+	all := n.askAll(ctx, askRoot, func(string) []byte { return nil })
 	digests := make([]TableDigest, len(all))
 	for i, s := range all {
 		digests[i].Node = s.name

@@ -3,7 +3,9 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -48,9 +50,10 @@ type keys struct {
 	ring *memberlist.Keyring // nil if traffic is not encrypted
 	save func([][]byte) error
 
-	mu    sync.Mutex
-	by    string    // who is about to change keys
-	until time.Time // when that is not believed any more
+	mu     sync.Mutex
+	by     string    // who is about to change keys
+	permit uint64    // what it was given for that
+	until  time.Time // when that is not believed any more
 }
 
 func (k *keys) init(all [][]byte, save func([][]byte) error) error {
@@ -74,6 +77,8 @@ func (k *keys) init(all [][]byte, save func([][]byte) error) error {
 
 // A keyStep is a part of a change: first all members are asked what they hold, and
 // to let nobody else change anything meanwhile; then to change, or that it is off.
+// For that each gives a permit that nobody can know before: encryption does not keep
+// strangers from sending again what they heard earlier.
 type keyStep uint8
 
 const (
@@ -86,17 +91,19 @@ const (
 // A keyAsk is the body of an askKeys.
 type keyAsk struct {
 	step   keyStep
+	permit uint64
 	change KeyChange
 	key    []byte
 }
 
 func (q keyAsk) encode() []byte {
-	return appendBytes(appendBytes([]byte{byte(q.step)}, q.change), q.key)
+	buf := binary.BigEndian.AppendUint64([]byte{byte(q.step)}, q.permit)
+	return appendBytes(appendBytes(buf, q.change), q.key)
 }
 
 func decodeKeyAsk(body []byte) (keyAsk, error) {
 	r := reader{rest: body}
-	q := keyAsk{step: keyStep(r.byte()), change: KeyChange(r.bytes(maxName)), key: r.bytes(32)}
+	q := keyAsk{step: keyStep(r.byte()), permit: r.uint64(), change: KeyChange(r.bytes(maxName)), key: r.bytes(32)}
 	return q, r.end()
 }
 
@@ -109,18 +116,20 @@ func (n *Node) ChangeKeys(ctx context.Context, change KeyChange, key []byte) ([]
 	case n.keys.ring == nil:
 		return nil, errNotEncrypted
 	case change == ListKeys:
-		return n.askKeys(ctx, keyAsk{step: listStep, change: change}), nil
+		answers, _ := n.askKeys(ctx, keyAsk{step: listStep}, nil)
+		return answers, nil
 	case change != AddKey && change != UseKey && change != RemoveKey:
 		return nil, fmt.Errorf("cluster: no such change of keys as %q: use list, add, use or remove", change)
 	case memberlist.ValidateKey(key) != nil:
 		return nil, fmt.Errorf("cluster: a key has 16, 24 or 32 bytes, not %d", len(key))
 	}
-	answers := n.askKeys(ctx, keyAsk{reserveStep, change, key})
+	answers, permits := n.askKeys(ctx, keyAsk{step: reserveStep}, nil)
 	if err := refuseKeys(change, keyName(key), answers); err != nil {
-		n.askKeys(ctx, keyAsk{step: releaseStep, change: change})
+		n.askKeys(ctx, keyAsk{step: releaseStep}, permits)
 		return answers, err
 	}
-	return n.askKeys(ctx, keyAsk{changeStep, change, key}), nil
+	answers, _ = n.askKeys(ctx, keyAsk{step: changeStep, change: change, key: key}, permits)
+	return answers, nil
 }
 
 // refuseKeys returns an error if a change could part the cluster, as far as its
@@ -145,24 +154,31 @@ func refuseKeys(change KeyChange, key string, answers []KeyAnswer) error {
 	return nil
 }
 
-// askKeys asks every known member.
-func (n *Node) askKeys(ctx context.Context, q keyAsk) []KeyAnswer {
-	all := n.askAll(ctx, askKeys, q.encode())
-	answers := make([]KeyAnswer, len(all))
-	for i, s := range all {
-		answers[i] = KeyAnswer{Node: s.name, Keys: []string{}}
-		for ; s.err == nil && len(s.body) > 0; s.body = s.body[keyNameSize:] {
-			if len(s.body) < keyNameSize {
-				s.err = errMalformed
-				break
+// askKeys asks every known member, with the permit that it gave, and returns the
+// permits that they give.
+func (n *Node) askKeys(ctx context.Context, q keyAsk, before map[string]uint64) (answers []KeyAnswer, permits map[string]uint64) {
+	all := n.askAll(ctx, askKeys, func(name string) []byte {
+		own := q
+		own.permit = before[name]
+		return own.encode()
+	})
+	permits = make(map[string]uint64)
+	for _, s := range all {
+		a := KeyAnswer{Node: s.name, Keys: []string{}}
+		r := reader{rest: s.body}
+		if s.err == nil {
+			permits[s.name] = r.uint64()
+			for len(r.rest) > 0 {
+				a.Keys = append(a.Keys, hex.EncodeToString(r.take(keyNameSize)))
 			}
-			answers[i].Keys = append(answers[i].Keys, hex.EncodeToString(s.body[:keyNameSize]))
+			s.err = r.end()
 		}
 		if s.err != nil {
-			answers[i].Err = s.err.Error()
+			a.Err = s.err.Error()
 		}
+		answers = append(answers, a)
 	}
-	return answers
+	return answers, permits
 }
 
 const keyNameSize = 8
@@ -185,43 +201,46 @@ func (n *Node) answerKeys(peer string, body []byte) ([]byte, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.takeLocked(peer, q); err != nil {
+	permit, err := k.takeLocked(peer, q)
+	if err != nil {
 		return nil, err
-	}
-	var names []byte
-	for _, key := range k.ring.GetKeys() {
-		names, err = hex.AppendDecode(names, []byte(keyName(key)))
 	}
 	if q.step == changeStep {
 		n.log.Info("encryption keys changed", "change", q.change, "key", keyName(q.key), "by", peer)
 	}
-	return names, err
+	buf := binary.BigEndian.AppendUint64(nil, permit)
+	for _, key := range k.ring.GetKeys() {
+		buf, err = hex.AppendDecode(buf, []byte(keyName(key)))
+	}
+	return buf, err
 }
 
-func (k *keys) takeLocked(peer string, q keyAsk) error {
+// takeLocked takes a step, and returns the permit for the next.
+func (k *keys) takeLocked(peer string, q keyAsk) (permit uint64, err error) {
 	reserved := k.by != "" && time.Now().Before(k.until)
-	switch q.step {
-	case listStep:
-		return nil
-	case reserveStep:
-		if reserved && k.by != peer {
-			return fmt.Errorf("%s is about to change keys; try again in %v", k.by, keysReserved)
-		}
-		k.by, k.until = peer, time.Now().Add(keysReserved)
-		return nil
-	case changeStep:
-		if !reserved || k.by != peer {
-			return errors.New("the change came too late; try again")
-		}
+	permitted := reserved && k.by == peer && k.permit == q.permit
+	switch {
+	case q.step == listStep:
+		return 0, nil
+	case q.step == reserveStep && reserved && k.by != peer:
+		return 0, fmt.Errorf("%s is about to change keys; try again in %v", k.by, keysReserved)
+	case q.step == reserveStep:
+		var random [8]byte
+		_, _ = rand.Read(random[:])
+		k.by, k.permit, k.until = peer, binary.BigEndian.Uint64(random[:]), time.Now().Add(keysReserved)
+		return k.permit, nil
+	case q.step == changeStep && !permitted:
+		return 0, errors.New("the change came too late; try again")
+	case q.step == changeStep:
 		k.by = ""
-		return k.changeLocked(q.change, q.key)
-	case releaseStep:
-		if k.by == peer {
-			k.by = ""
-		}
-		return nil
+		return 0, k.changeLocked(q.change, q.key)
+	case q.step == releaseStep && permitted:
+		k.by = ""
+		return 0, nil
+	case q.step == releaseStep:
+		return 0, nil
 	}
-	return errMalformed
+	return 0, errMalformed
 }
 
 // changeLocked makes a change that lasts, or none.

@@ -151,14 +151,43 @@ func TestOneChangeOfKeysAtATime(t *testing.T) {
 			{"b", changeStep, 0, true},
 			{"b", 99, 0, false},
 		}
+		permits := make(map[string]uint64)
 		for i, s := range steps {
 			time.Sleep(s.after)
-			err := k.takeLocked(s.peer, keyAsk{s.step, AddKey, someKeys[0]})
+			q := keyAsk{s.step, permits[s.peer], AddKey, someKeys[0]}
+			permit, err := k.takeLocked(s.peer, q)
+			if permit != 0 {
+				permits[s.peer] = permit
+			}
 			if (err == nil) != s.may {
 				t.Errorf("step %d, %+v: got %v", i, s, err)
 			}
 		}
 	})
+}
+
+func TestAChangeOfKeysThatIsSentAgainChangesNothing(t *testing.T) {
+	k, _ := ring(t, someKeys[:2]...)
+	var sent []keyAsk
+	use := func(key []byte) {
+		permit, err := k.takeLocked("a", keyAsk{step: reserveStep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := keyAsk{changeStep, permit, UseKey, key}
+		if _, err := k.takeLocked("a", q); err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, keyAsk{step: reserveStep}, q)
+	}
+	use(someKeys[1])
+	use(someKeys[0])
+	for _, q := range sent[:2] {
+		_, _ = k.takeLocked("a", q)
+	}
+	if got := letters(k.ring.GetKeys()); got != "ab" {
+		t.Errorf("whoever sends again what it heard changes the keys to %q", got)
+	}
 }
 
 func TestKeysThatANodeDoesNotStartWith(t *testing.T) {
@@ -173,8 +202,8 @@ func TestKeysThatANodeDoesNotStartWith(t *testing.T) {
 }
 
 func FuzzKeyAsk(f *testing.F) {
-	f.Add(keyAsk{changeStep, AddKey, someKeys[0]}.encode())
-	f.Add(keyAsk{step: listStep, change: ListKeys}.encode())
+	f.Add(keyAsk{changeStep, 77, AddKey, someKeys[0]}.encode())
+	f.Add(keyAsk{step: listStep}.encode())
 	f.Fuzz(func(t *testing.T, body []byte) {
 		q, err := decodeKeyAsk(body)
 		if err == nil && !slices.Equal(q.encode(), body) {
