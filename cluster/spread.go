@@ -231,13 +231,7 @@ func (n *Node) tell(kind messageType, batch []entry) (packets int) {
 	if len(live) == 0 {
 		return 0
 	}
-	p := packet{few: len(batch) < fewPackets}
-	if size := 0; !p.few {
-		for i := range batch {
-			size += recordSize(&batch[i].Record)
-		}
-		p.few = size < fewPackets*n.spread.room
-	}
+	p := packet{kind: kind, few: fits(batch, fewPackets*n.spread.room)}
 	for i := range batch {
 		e := &batch[i]
 		if kind == newsMessage && len(batch)-i <= maxTail {
@@ -272,8 +266,17 @@ func (n *Node) tell(kind messageType, batch []entry) (packets int) {
 	return packets
 }
 
+// fits reports whether records have at most so many bytes.
+func fits(batch []entry, bytes int) bool {
+	for i := range batch {
+		bytes -= recordSize(&batch[i].Record)
+	}
+	return bytes >= 0
+}
+
 // A packet is a message that is being filled.
 type packet struct {
+	kind    messageType
 	buf     []byte
 	records int
 	from    string // where all of them came from
@@ -284,16 +287,17 @@ type packet struct {
 // sendSome sends a packet to some peers, and begins anew. If each node told four
 // others, e⁻⁴ of all, 2 %, would hear from nobody and wait until it is repeated. So
 // where a change is made all are told, if they are not too many, and the others pass
-// it on for what got lost only; else everybody tells twice as many.
+// it on for what got lost only; else everybody tells twice as many. When there is
+// much to tell, four must do. Fleeting records are not repeated, and so many that
+// they could not be told to all are not expected.
 func (n *Node) sendSome(live []*memberlist.Node, p *packet) {
 	width := fanOut
 	switch {
-	case !p.few:
-	case p.own:
+	case p.own && (p.few || p.kind == fleetingMessage):
 		width = near
-	case len(live) > near:
+	case p.few && len(live) > near:
 		width = 2 * fanOut
-	default:
+	case p.few:
 		width = fanOut / 2
 	}
 	for _, to := range some(live, width, p.from) {

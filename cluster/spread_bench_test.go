@@ -102,3 +102,24 @@ func check(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// BenchmarkSpread measures what telling of a change costs whoever makes it: a change
+// at a time, and 10,000 at once, which are left to repair.
+func BenchmarkSpread(b *testing.B) {
+	for _, records := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("records=%d", records), func(b *testing.B) {
+			all := onLoopback(b, 2, func(int, []cluster.Record) {})
+			changes := make([]cluster.Record, records)
+			for i := range changes {
+				changes[i] = cluster.Record{Key: key(lasting, i), Version: cluster.Version{Clock: 1}, Value: make([]byte, 100)}
+			}
+			b.ReportAllocs()
+			for id := 0; b.Loop(); id++ {
+				changes[0].Key = key(lasting, id)
+				all[0].Spread("", changes)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
+			b.ReportMetric(float64(all[0].Stats().DroppedNews)/float64(b.N*records), "dropped/record")
+		})
+	}
+}
