@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -70,20 +69,26 @@ func (tx *Tx) merge(r Record) error {
 }
 
 // record returns the record of a key as it is in this change, on top of those
-// that are written together with it.
+// that are written together with it. The value of a VM's may be valid only until
+// the next call.
 func (tx *Tx) record(key Key) Record {
 	if r, ok := tx.group.find(key); ok {
 		return r
 	}
-	return tx.table.current(key)
+	return tx.table.currentIn(&tx.table.packing.mem, key)
 }
 
 // current returns the record of a key as it is now.
 func (t *Table) current(key Key) Record {
+	return t.currentIn(&values{}, key)
+}
+
+// currentIn is current into memory that was used before.
+func (t *Table) currentIn(mem *values, key Key) Record {
 	if key.Kind != KindVM && key.Kind != KindPlacement {
 		return t.rows[key]
 	}
-	e := t.entryOf(key.ID)
+	e := t.entryIn(mem, key.ID)
 	return *e.record(key.Kind)
 }
 
@@ -366,9 +371,4 @@ func fingerprint(versions ...Version) uint64 {
 		e.version(v)
 	}
 	return xxhash.Sum64(e) & (1<<53 - 1)
-}
-
-// sameValue reports whether a record already says what value says.
-func sameValue(r Record, value []byte) bool {
-	return !r.Version.IsZero() && bytes.Equal(r.Value, value)
 }

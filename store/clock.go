@@ -10,22 +10,28 @@ import (
 // clock. Records beyond it are refused and counted.
 const MaxSkew = 60 * time.Second
 
-// clock is a hybrid logical clock. Its methods need the writer's lock.
+// clock is a hybrid logical clock. Its methods need the writer's lock. The physical
+// clock is read once for all the changes of a group: reading it takes as long as
+// finding a VM.
 type clock struct {
-	now  func() time.Time
-	node uint64
-	last uint64
+	physical func() time.Time
+	now      time.Time // as last read
+	node     uint64
+	last     uint64
 }
 
-func newClock(node string, now func() time.Time) *clock {
-	return &clock{now: now, node: xxhash.Sum64String(node)}
+func newClock(node string, physical func() time.Time) *clock {
+	return &clock{physical: physical, now: physical(), node: xxhash.Sum64String(node)}
 }
 
-func (c *clock) physical() uint64 { return uint64(c.now().UnixMilli()) << 16 }
+// read reads the physical clock; the other methods go by what it said.
+func (c *clock) read() { c.now = c.physical() }
+
+func (c *clock) millis() uint64 { return uint64(c.now.UnixMilli()) << 16 }
 
 // next returns a version newer than every version seen so far.
 func (c *clock) next() Version {
-	c.last = max(c.last+1, c.physical())
+	c.last = max(c.last+1, c.millis())
 	return Version{Clock: c.last, Node: c.node}
 }
 
@@ -37,5 +43,5 @@ func (c *clock) observe(v Version) { c.last = max(c.last, v.Clock) }
 // written or admitted before is not, even if its physical clock has since been
 // set back: otherwise its own writes would be refused until time catches up.
 func (c *clock) admissible(v Version) bool {
-	return v.Clock <= max(c.last, c.physical()+uint64(MaxSkew.Milliseconds())<<16)
+	return v.Clock <= max(c.last, c.millis()+uint64(MaxSkew.Milliseconds())<<16)
 }

@@ -23,7 +23,8 @@ func (t *Table) load() error {
 	if err != nil {
 		return fmt.Errorf("store: read the journal: %w", err)
 	}
-	if newest := (Version{Clock: t.clock.last}); newest.Clock > t.clock.physical()+uint64(MaxSkew.Milliseconds())<<16 {
+	t.clock.read()
+	if newest := (Version{Clock: t.clock.last}); newest.Clock > t.clock.millis()+uint64(MaxSkew.Milliseconds())<<16 {
 		t.log.Warn("the journal has records from the future: look at this machine's clock", "newest", milliTime(newest.Millis()))
 	}
 	t.heardAll()

@@ -300,26 +300,37 @@ func (d *dictionary) unpackIn(mem *values, id BIOSID, body []byte) (vmEntry, err
 	e.registration.Version, e.placement.Version = p.registration.version, p.placement.version
 	switch p.registration.form {
 	case packed:
-		row := vmRow{
-			Seen: p.seen, Since: p.since, Tenant: d.tenants[p.tenant], ID: p.id,
-			Name: borrowed(p.name), UserData: borrowed(p.userData),
-		}
-		if p.created != 0 {
-			row.Created = milliTime(p.created)
-		}
+		row := d.registrationOf(&p)
 		e.registration.Value = row.append(emptyValue(mem.registration))
 	case raw:
 		e.registration.Value = copyTo(mem.registration, p.registration.value)
 	}
 	switch p.placement.form {
 	case packed:
-		row := placementRow{Path: d.pathOf(p.path), OS: p.os, Kind: p.kind, Version: d.texts[p.text]}
+		row := d.placementOf(&p)
 		e.placement.Value = row.append(emptyValue(mem.placement))
 	case raw:
 		e.placement.Value = copyTo(mem.placement, p.placement.value)
 	}
 	*mem = values{e.registration.Value, e.placement.Value}
 	return e, nil
+}
+
+// registrationOf returns a packed registration. Its strings are parts of the entry.
+func (d *dictionary) registrationOf(p *parsedVM) vmRow {
+	row := vmRow{
+		Seen: p.seen, Since: p.since, Tenant: d.tenants[p.tenant], ID: p.id,
+		Name: borrowed(p.name), UserData: borrowed(p.userData),
+	}
+	if p.created != 0 {
+		row.Created = milliTime(p.created)
+	}
+	return row
+}
+
+// placementOf returns a packed placement. Its strings are the dictionary's.
+func (d *dictionary) placementOf(p *parsedVM) placementRow {
+	return placementRow{Path: d.pathOf(p.path), OS: p.os, Kind: p.kind, Version: d.texts[p.text]}
 }
 
 // copyTo returns the bytes of b in the memory of mem, if that is enough.

@@ -15,6 +15,14 @@ func (t *Table) entryIn(mem *values, id BIOSID) vmEntry {
 	return e
 }
 
+// hold fills in v, which is zero, with a VM taken apart. It needs the table's read
+// lock, or the writer's.
+func (t *Table) hold(v *heldVM, id *BIOSID) {
+	if err := t.symbols.hold(v, t.packedOf(id)); err != nil {
+		panic(err) // as above
+	}
+}
+
 // packedOf returns the entry of a VM, or nil. It points into the arena.
 func (t *Table) packedOf(id *BIOSID) []byte {
 	slot, _ := t.vms.find(id)
