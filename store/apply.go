@@ -95,11 +95,11 @@ func (t *Table) currentIn(mem *values, key Key) Record {
 // checkBounds fails if the staged records would exceed a bound of the table. It
 // runs before the journal, so that what is journalled can always be committed.
 func (t *Table) checkBounds(s *stage) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.roomy(len(s.rows)) {
 		return nil
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var tenants, svms idSet // that have no index yet
 	tenant := func(id TenantID) {
 		if _, ok := t.symbols.tenantIndex[id]; !ok {
@@ -210,7 +210,8 @@ func (t *Table) commit(s *stage) error {
 			t.symbols.addTenant(id)
 		}
 	}
-	// Packing numbers what VMs name, and observers are to see it in the view.
+	// Packing numbers what VMs name, and observers are to see it in the view before
+	// a question meets such a VM.
 	if err := t.packVMs(s); err != nil {
 		return err
 	}
@@ -218,7 +219,7 @@ func (t *Table) commit(s *stage) error {
 	if touchedTokens {
 		t.rebuildTokens(time.Now())
 	}
-	t.writeVMs()
+	t.showVMs()
 	return nil
 }
 

@@ -83,7 +83,7 @@ func (b *bigTable) commit(n int) {
 	if err := b.packVMs(&staged); err != nil {
 		panic(err)
 	}
-	b.writeVMs()
+	b.showVMs()
 }
 
 // BenchmarkMemoryPerVM reports what a VM takes: in slots, which questions read;

@@ -14,16 +14,24 @@ import (
 func (t *Table) Tenant(id TenantID) (Tenant, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.tenant(id)
+	return copied(t.tenant(id))
 }
 
-func (t *Table) tenant(id TenantID) (Tenant, bool) {
-	view := t.view.Load()
-	i, ok := t.symbols.tenantIndex[id]
-	if !ok || i >= len(view.tenants) || view.tenants[i] == nil {
+func copied(tenant *Tenant) (Tenant, bool) {
+	if tenant == nil {
 		return Tenant{}, false
 	}
-	return *view.tenants[i], true
+	return *tenant, true
+}
+
+// tenant returns the tenant with the given id, or nil.
+func (t *Table) tenant(id TenantID) *Tenant {
+	view := t.view.Load()
+	i, ok := t.symbols.tenantIndex[id]
+	if !ok || i >= len(view.tenants) {
+		return nil
+	}
+	return view.tenants[i]
 }
 
 // TenantByName returns the tenant with the given name. Should two gateways have
@@ -35,7 +43,7 @@ func (t *Table) TenantByName(name string) (Tenant, bool) {
 	if len(ids) == 0 {
 		return Tenant{}, false
 	}
-	return t.tenant(slices.MinFunc(ids, func(a, b TenantID) int { return compareID(a, b) }))
+	return copied(t.tenant(slices.MinFunc(ids, func(a, b TenantID) int { return compareID(a, b) })))
 }
 
 // Tenants returns all tenants, ordered by id.

@@ -54,9 +54,15 @@ type dictionary struct {
 	byText      map[string]uint32
 	byNode      map[uint64]uint32
 
-	most    int    // names
-	scratch []byte // of pack
-	again   []byte // of pack: a value encoded again
+	// lastPath has for each name the number of a path that begins with it, or 0: a
+	// host is in one cluster and one zone, as a rule.
+	lastPath []uint32
+
+	most int // names
+
+	scratch []byte   // of pack
+	last    parsedVM // of pack: what it packed
+	again   []byte   // of pack: a value encoded again
 }
 
 func newDictionary() *dictionary {
@@ -75,6 +81,8 @@ func newDictionary() *dictionary {
 		byVersion:   map[ProductVersion]uint32{{}: 0},
 		byText:      map[string]uint32{"": 0},
 		byNode:      map[uint64]uint32{},
+
+		lastPath: make([]uint32, 1),
 
 		most: maxNames,
 	}
@@ -95,6 +103,7 @@ func (d *dictionary) name(text string) Symbol {
 		sym = Symbol(len(d.names))
 		d.byName[text] = sym
 		d.names = append(d.names, text)
+		d.lastPath = append(d.lastPath, 0)
 	}
 	return sym
 }
@@ -118,6 +127,9 @@ func (d *dictionary) path(p Path) PathSymbols {
 
 // pathIndex returns the number of a placement; 0 is the empty one.
 func (d *dictionary) pathIndex(p Path) (uint32, error) {
+	if i := d.lastPath[d.byName[p.Host]]; i != 0 && d.pathOf(uint64(i)) == p {
+		return i, nil
+	}
 	if err := d.room(p); err != nil {
 		return 0, err
 	}
@@ -131,6 +143,7 @@ func (d *dictionary) pathIndex(p Path) (uint32, error) {
 		d.byPath[syms] = i
 		d.paths = append(d.paths, syms)
 	}
+	d.lastPath[syms[0]] = i
 	return i, nil
 }
 

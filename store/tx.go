@@ -65,7 +65,12 @@ func (tx *Tx) Tenant(id TenantID) (Tenant, bool) {
 	return *tenant, true
 }
 
-func (tx *Tx) hasTenant(id TenantID) bool { return len(tx.current(KindTenant, id).Value) > 0 }
+func (tx *Tx) hasTenant(id TenantID) bool {
+	if at := tx.group.at(Key{KindTenant, id}); at >= 0 {
+		return !tx.group.rows[at].Deleted()
+	}
+	return tx.table.tenant(id) != nil
+}
 
 // TenantByName returns the tenant with the given name.
 func (tx *Tx) TenantByName(name string) (Tenant, bool) {

@@ -32,24 +32,22 @@ func (t *Table) packedOf(id *BIOSID) []byte {
 	return t.vms.packed(slot)
 }
 
-// packedVM is a VM that is about to be written.
+// packing is memory for the VMs of a change, kept for the next.
+type packing struct {
+	vms []packedVM
+	mem values
+}
+
+// packedVM is a VM that is about to be shown to questions.
 type packedVM struct {
 	id    BIOSID
-	end   int // of its entry in packing.bodies; it begins where the one before ends
 	facts vmFacts
 }
 
-// packing is memory for the VMs of a change, kept for the next.
-type packing struct {
-	vms    []packedVM
-	bodies []byte
-	mem    values
-}
-
-// packVMs packs the staged VMs.
+// packVMs writes the staged VMs, but for what questions see of them.
 func (t *Table) packVMs(s *stage) error {
 	p := &t.packing
-	p.vms, p.bodies = p.vms[:0], p.bodies[:0]
+	p.vms = p.vms[:0]
 	for i := range s.rows {
 		body, err := t.pack(s, i)
 		if err != nil {
@@ -58,12 +56,13 @@ func (t *Table) packVMs(s *stage) error {
 		if body == nil {
 			continue
 		}
-		facts, err := t.symbols.facts(body)
+		facts, err := t.symbols.factsOf(&t.symbols.last)
 		if err != nil {
 			return err
 		}
-		p.bodies = append(p.bodies, body...)
-		p.vms = append(p.vms, packedVM{s.rows[i].Key.ID, len(p.bodies), facts})
+		id := BIOSID(s.rows[i].Key.ID)
+		t.vms.setPacked(t.vms.claim(&id), body)
+		p.vms = append(p.vms, packedVM{id, facts})
 	}
 	return nil
 }
@@ -93,22 +92,19 @@ func (t *Table) pack(s *stage, i int) ([]byte, error) {
 	return nil, nil
 }
 
-// writeVMs writes what packVMs has packed, and then what questions see of it.
-func (t *Table) writeVMs() {
-	begin := 0
+// showVMs shows questions what packVMs has written.
+func (t *Table) showVMs() {
 	for i := range t.packing.vms {
 		vm := &t.packing.vms[i]
-		slot := t.vms.claim(&vm.id)
-		t.vms.setPacked(slot, t.packing.bodies[begin:vm.end])
+		slot, _ := t.vms.find(&vm.id) // it has moved if its shard has grown
 		t.vms.setFacts(slot, vm.facts)
-		begin = vm.end
 		if vm.facts&factsLive == 0 { // it leaves its SVM, and starts with nothing should it come back
 			if was := slot.assigned.Swap(0); was > 0 {
 				t.loads[was-1].Pick(-1)
 			}
 		}
 	}
-	if cap(t.packing.bodies) > maxGroup {
+	if cap(t.packing.vms) > maxKept {
 		t.packing = packing{}
 	}
 }
