@@ -73,7 +73,7 @@ func (s *stage) change() []Record {
 
 // changes reports whether the change in the making changes anything, and whether
 // any of that belongs in the journal.
-func (s *stage) changes() (any, lasting bool) {
+func (s *stage) changes() (made, lasting bool) {
 	lasting = slices.ContainsFunc(s.rows[s.mark:], lasts) ||
 		slices.ContainsFunc(s.undo, func(r replaced) bool { return lasts(r.row) })
 	return len(s.rows) > s.mark || len(s.undo) > 0, lasting
