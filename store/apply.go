@@ -179,6 +179,7 @@ func (t *Table) commit(s *stage) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.packing.forget()
 	var tenants, svms idSet
 	touchedTokens := false
 	for i := range s.rows {
@@ -210,8 +211,7 @@ func (t *Table) commit(s *stage) error {
 			t.symbols.addTenant(id)
 		}
 	}
-	// Packing numbers what VMs name, and observers are to see it in the view before
-	// a question meets such a VM.
+	// Packing numbers what VMs name, and observers are to see it in the view.
 	if err := t.packVMs(s); err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (t *Table) commit(s *stage) error {
 	if touchedTokens {
 		t.rebuildTokens(time.Now())
 	}
-	t.showVMs()
+	t.writeVMs()
 	return nil
 }
 

@@ -83,7 +83,8 @@ func (b *bigTable) commit(n int) {
 	if err := b.packVMs(&staged); err != nil {
 		panic(err)
 	}
-	b.showVMs()
+	b.writeVMs()
+	b.packing.forget()
 }
 
 // BenchmarkMemoryPerVM reports what a VM takes: in slots, which questions read;

@@ -116,8 +116,11 @@ func (t *Table) group(waiting []*change) (rest []*change) {
 	defer g.reset()
 	n := g.stageAll(waiting)
 	made, rest := waiting[:n], waiting[n:]
+	packed := t.packMeanwhile(&g.stage)
 	failed := t.append(lasting(g.rows))
+	packed()
 	if failed != nil {
+		t.packing.forget()
 		g.keepPassing(made)
 	}
 	t.writing.Lock()

@@ -60,6 +60,10 @@ type dictionary struct {
 
 	most int // names
 
+	// While the dictionary is frozen nothing is added to it, and lacks notes that
+	// something should have been.
+	frozen, lacks bool
+
 	scratch []byte   // of pack
 	last    parsedVM // of pack: what it packed
 	again   []byte   // of pack: a value encoded again
@@ -96,9 +100,15 @@ func (d *dictionary) addTenant(id TenantID) int {
 	return i
 }
 
+// mayAdd reports whether something new may be added.
+func (d *dictionary) mayAdd() bool {
+	d.lacks = d.lacks || d.frozen
+	return !d.frozen
+}
+
 func (d *dictionary) name(text string) Symbol {
 	sym, ok := d.byName[text]
-	if !ok {
+	if !ok && d.mayAdd() {
 		text = strings.Clone(text) // it may be a part of something larger
 		sym = Symbol(len(d.names))
 		d.byName[text] = sym
@@ -136,6 +146,9 @@ func (d *dictionary) pathIndex(p Path) (uint32, error) {
 	syms := d.path(p)
 	i, ok := d.byPath[syms]
 	if !ok {
+		if !d.mayAdd() {
+			return 0, nil
+		}
 		if len(d.paths) > MaxPaths {
 			return 0, fmt.Errorf("%w: %d distinct placements", ErrFull, MaxPaths)
 		}
@@ -167,6 +180,9 @@ func (d *dictionary) versionIndex(text string) (uint32, error) {
 	v, _ := ParseProductVersion(text)
 	i, ok := d.byVersion[v]
 	if !ok {
+		if !d.mayAdd() {
+			return 0, nil
+		}
 		if len(d.versions) > MaxVersions {
 			return 0, fmt.Errorf("%w: %d distinct agent versions", ErrFull, MaxVersions)
 		}
@@ -181,8 +197,8 @@ func (d *dictionary) versionIndex(text string) (uint32, error) {
 // there is no room for another.
 func (d *dictionary) textIndex(text string) (uint32, bool) {
 	i, ok := d.byText[text]
-	if ok {
-		return i, true
+	if ok || !d.mayAdd() {
+		return i, ok
 	}
 	version, err := d.versionIndex(text)
 	if err != nil || len(d.texts) > MaxVersions {
@@ -199,7 +215,7 @@ func (d *dictionary) textIndex(text string) (uint32, bool) {
 // nodeIndex returns the number of a node, or 0 if there is no room for another.
 func (d *dictionary) nodeIndex(node uint64) uint32 {
 	i, ok := d.byNode[node]
-	if !ok && len(d.nodes) <= maxNodes {
+	if !ok && len(d.nodes) <= maxNodes && d.mayAdd() {
 		i = uint32(len(d.nodes))
 		d.byNode[node] = i
 		d.nodes = append(d.nodes, node)

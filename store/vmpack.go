@@ -118,6 +118,9 @@ func (d *dictionary) appendRegistration(b []byte, r *Record) []byte {
 	}
 	row, err := readVM(borrow(r.Value))
 	tenant, ok := d.tenantIndex[row.Tenant]
+	if !ok {
+		d.mayAdd() // the commit will
+	}
 	if d.again = row.append(emptyValue(d.again)); err != nil || !ok || !bytes.Equal(d.again, r.Value) {
 		p.registration.form, p.registration.value = raw, r.Value
 		return appendBytes(b, r.Value)

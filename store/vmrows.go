@@ -32,37 +32,67 @@ func (t *Table) packedOf(id *BIOSID) []byte {
 	return t.vms.packed(slot)
 }
 
-// packing is memory for the VMs of a change, kept for the next.
+// packing is the VMs of a group, packed; its memory is used for one after another.
 type packing struct {
-	vms []packedVM
-	mem values
+	vms    []packedVM
+	bodies []byte
+	rows   int // of the stage, up to which the VMs are packed
+	mem    values
 }
 
-// packedVM is a VM that is about to be shown to questions.
+// packedVM is a VM that is about to be written.
 type packedVM struct {
 	id    BIOSID
+	end   int // of its entry in bodies; it begins where the one before ends
 	facts vmFacts
 }
 
-// packVMs writes the staged VMs, but for what questions see of them.
+// forget makes packing ready for the next group.
+func (p *packing) forget() {
+	if cap(p.vms) > maxKept {
+		*p = packing{}
+	}
+	p.vms, p.bodies, p.rows = p.vms[:0], p.bodies[:0], 0
+}
+
+// manyRows pay for a goroutine.
+const manyRows = 16
+
+// packMeanwhile packs the staged VMs, as far as nothing has to be numbered for
+// that: until the group is on disk it must not leave a trace. Readers go on, and
+// the caller does, too; what changes the table waits for done.
+func (t *Table) packMeanwhile(s *stage) (done func()) {
+	if len(s.rows) < manyRows {
+		return func() {}
+	}
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		t.symbols.frozen = true
+		_ = t.packVMs(s) // packing them again will tell
+		t.symbols.frozen = false
+	}()
+	return func() { <-end }
+}
+
+// packVMs packs the staged VMs that are not packed yet, up to the first for which
+// the dictionary lacks something.
 func (t *Table) packVMs(s *stage) error {
-	p := &t.packing
-	p.vms = p.vms[:0]
-	for i := range s.rows {
-		body, err := t.pack(s, i)
-		if err != nil {
+	p, d := &t.packing, t.symbols
+	for d.lacks = false; p.rows < len(s.rows); p.rows++ {
+		body, err := t.pack(s, p.rows)
+		if err != nil || d.lacks {
 			return err
 		}
 		if body == nil {
 			continue
 		}
-		facts, err := t.symbols.factsOf(&t.symbols.last)
+		facts, err := d.factsOf(&d.last)
 		if err != nil {
 			return err
 		}
-		id := BIOSID(s.rows[i].Key.ID)
-		t.vms.setPacked(t.vms.claim(&id), body)
-		p.vms = append(p.vms, packedVM{id, facts})
+		p.bodies = append(p.bodies, body...)
+		p.vms = append(p.vms, packedVM{s.rows[p.rows].Key.ID, len(p.bodies), facts})
 	}
 	return nil
 }
@@ -92,20 +122,20 @@ func (t *Table) pack(s *stage, i int) ([]byte, error) {
 	return nil, nil
 }
 
-// showVMs shows questions what packVMs has written.
-func (t *Table) showVMs() {
+// writeVMs writes what packVMs has packed, and then what questions see of it.
+func (t *Table) writeVMs() {
+	begin := 0
 	for i := range t.packing.vms {
 		vm := &t.packing.vms[i]
-		slot, _ := t.vms.find(&vm.id) // it has moved if its shard has grown
+		slot := t.vms.claim(&vm.id)
+		t.vms.setPacked(slot, t.packing.bodies[begin:vm.end])
 		t.vms.setFacts(slot, vm.facts)
+		begin = vm.end
 		if vm.facts&factsLive == 0 { // it leaves its SVM, and starts with nothing should it come back
 			if was := slot.assigned.Swap(0); was > 0 {
 				t.loads[was-1].Pick(-1)
 			}
 		}
-	}
-	if cap(t.packing.vms) > maxKept {
-		t.packing = packing{}
 	}
 }
 
