@@ -85,12 +85,16 @@ func anyStep(t *rapid.T) *step {
 			return tx.ReportSVM(svm, SVMFacts{Path: Path{Host: name}}, int(bios[0]))
 		}
 	case "merge":
-		row := placementRow{Path: Path{Host: host}, Version: "newer"}
-		value := row.encode()
-		if bios[0]%2 == 0 {
-			value = append(value, "and what a newer release adds"...)
+		place := placementRow{Path: vm.Path, Version: vm.Version}
+		row := vmRow{Tenant: vm.Tenant, ID: vm.ID, Name: vm.Name}
+		r := Record{Key: Key{KindPlacement, bios}, Value: place.encode()}
+		if s.told {
+			r = Record{Key: Key{KindVM, bios}, Value: row.encode()}
 		}
-		s.do = func(tx *Tx) (bool, error) { return true, tx.merge(Record{Key: Key{KindPlacement, bios}, Value: value}) }
+		if bios[0]%2 == 0 {
+			r.Value = append(r.Value, "and what a newer release adds"...)
+		}
+		s.do = func(tx *Tx) (bool, error) { return true, tx.merge(r) }
 	}
 	return s
 }
@@ -120,7 +124,8 @@ func TestGroupIsItsChangesOneAfterAnother(t *testing.T) {
 			}
 		})
 		for range rapid.IntRange(1, 6).Draw(t, "groups") {
-			steps := rapid.SliceOfN(rapid.Custom(anyStep), 1, 60).Draw(t, "steps")
+			n := rapid.IntRange(1, 40).Draw(t, "changes")
+			steps := rapid.SliceOfN(rapid.Custom(anyStep), n, n).Draw(t, "steps")
 			journal.fail = rapid.SampledFrom([]error{nil, nil, fmt.Errorf("no space: %w", ErrReadOnly)}).Draw(t, "disk")
 			if rapid.IntRange(0, 3).Draw(t, "nobody listens") == 0 {
 				cancel()

@@ -55,8 +55,8 @@ func (p *packing) forget() {
 	p.vms, p.bodies, p.rows = p.vms[:0], p.bodies[:0], 0
 }
 
-// manyRows pay for a goroutine.
-const manyRows = 16
+// manyRows are more than one change has, as a rule: they pay for a goroutine.
+const manyRows = 4
 
 // packMeanwhile packs the staged VMs, as far as nothing has to be numbered for
 // that: until the group is on disk it must not leave a trace. Readers go on, and
