@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -85,31 +84,37 @@ func (tx *Tx) merge(r Record, lenient bool) error {
 }
 
 // record returns the record of a key as it is in this change, on top of those
-// that are written together with it.
+// that are written together with it. The value of a VM's may be valid only until
+// the next call.
 func (tx *Tx) record(key Key) Record {
 	if r, ok := tx.group.find(key); ok {
 		return r
 	}
-	return tx.table.current(key)
+	return tx.table.currentIn(&tx.table.packing.mem, key)
 }
 
 // current returns the record of a key as it is now.
 func (t *Table) current(key Key) Record {
+	return t.currentIn(&values{}, key)
+}
+
+// currentIn is current into memory that was used before.
+func (t *Table) currentIn(mem *values, key Key) Record {
 	if key.Kind != KindVM && key.Kind != KindPlacement {
 		return t.rows[key]
 	}
-	e := t.entryOf(key.ID)
+	e := t.entryIn(mem, key.ID)
 	return *e.record(key.Kind)
 }
 
 // checkBounds fails if the staged records would exceed a bound of the table. It
 // runs before the journal, so that what is journalled can always be committed.
 func (t *Table) checkBounds(s *stage) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.roomy(len(s.rows)) {
 		return nil
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var tenants, svms idSet // that have no index yet
 	tenant := func(id TenantID) {
 		if _, ok := t.symbols.tenantIndex[id]; !ok {
@@ -189,6 +194,7 @@ func (t *Table) commit(s *stage) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.packing.forget()
 	var tenants, svms idSet
 	touchedTokens := false
 	for i := range s.rows {
@@ -381,9 +387,4 @@ func fingerprint(versions ...Version) uint64 {
 		e.version(v)
 	}
 	return xxhash.Sum64(e) & (1<<53 - 1)
-}
-
-// sameValue reports whether a record already says what value says.
-func sameValue(r Record, value []byte) bool {
-	return !r.Version.IsZero() && bytes.Equal(r.Value, value)
 }

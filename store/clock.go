@@ -10,15 +10,18 @@ import (
 // clock. Records beyond it are refused and counted.
 const MaxSkew = 60 * time.Second
 
-// clock is a hybrid logical clock. Its methods need the writer's lock.
+// clock is a hybrid logical clock. Its methods need the writer's lock. The physical
+// clock is read once for all the changes of a group: reading it takes as long as
+// finding a VM.
 type clock struct {
-	now  func() time.Time
-	node uint64
-	last uint64
+	physical func() time.Time
+	now      time.Time // as last read
+	node     uint64
+	last     uint64
 }
 
-func newClock(node string, now func() time.Time) *clock {
-	return &clock{now: now, node: nodeHash(node)}
+func newClock(node string, physical func() time.Time) *clock {
+	return &clock{physical: physical, now: physical(), node: nodeHash(node)}
 }
 
 // nodeHash is what versions have of the name of a node.
@@ -35,11 +38,12 @@ func clockAt(at time.Time) uint64 {
 	return uint64(min(max(at.UnixMilli(), 0), mostMillis)) << counterBits
 }
 
-func (c *clock) physical() uint64 { return clockAt(c.now()) }
+// read reads the physical clock; the other methods go by what it said.
+func (c *clock) read() { c.now = c.physical() }
 
 // next returns a version newer than every version seen so far.
 func (c *clock) next() Version {
-	c.last = max(c.last+1, c.physical())
+	c.last = max(c.last+1, clockAt(c.now))
 	return Version{Clock: c.last, Node: c.node}
 }
 
@@ -52,14 +56,14 @@ func (c *clock) observe(v Version) { c.last = max(c.last, v.Clock) }
 // not, even if its physical clock has since been set back: otherwise its own writes
 // would be refused until time catches up.
 func (c *clock) admissible(v Version) bool {
-	return v.Clock <= c.last || v.Clock <= latest(c.now())
+	return v.Clock <= c.last || v.Clock <= latest(c.now)
 }
 
 // latest is the greatest clock that is admissible at a moment.
 func latest(now time.Time) uint64 { return clockAt(now.Add(MaxSkew)) | (1<<counterBits - 1) }
 
 // ahead is how far the newest version is ahead of the physical clock.
-func (c *clock) ahead() time.Duration { return Version{Clock: c.last}.after(c.now()) }
+func (c *clock) ahead() time.Duration { return Version{Clock: c.last}.after(c.now) }
 
 // after is how much later than a moment v is: at most some 290 years.
 func (v Version) after(at time.Time) time.Duration { return time.UnixMilli(v.Millis()).Sub(at) }
@@ -77,6 +81,6 @@ func (t *Table) refuse(r *Record) {
 		return
 	}
 	t.log.Warn("records from the future refused: check the clocks of the gateways",
-		"records", t.refusals.silent, "key", r.Key, "ahead", r.Version.after(t.clock.now()).String())
+		"records", t.refusals.silent, "key", r.Key, "ahead", r.Version.after(t.clock.now).String())
 	t.refusals = refusals{told: time.Now()}
 }

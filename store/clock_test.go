@@ -38,6 +38,9 @@ func TestClockNeverGoesBack(t *testing.T) {
 				newest = maxVersion(newest, seen)
 				continue
 			}
+			if rapid.Bool().Draw(t, "read") {
+				c.read()
+			}
 			v := c.next()
 			if v.Compare(newest) <= 0 {
 				t.Fatalf("version %v follows %v", v, newest)

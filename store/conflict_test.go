@@ -124,7 +124,7 @@ func TestNoConflictWithoutAPartition(t *testing.T) {
 		clock := newStopped()
 		gateways := []tester{openTable(t, "a"), openTable(t, "b"), openTable(t, "c")}
 		for i := range gateways {
-			gateways[i].Table.clock.now = clock.time
+			gateways[i].Table.clock.physical = clock.time
 		}
 		do := func(x tester, fn func(*Tx) error) {
 			var news []Record

@@ -22,10 +22,12 @@ import (
 // It costs little if there is nothing to forget, and otherwise a look at the
 // buckets that have old tombstones. Writers wait for one bucket at a time.
 func (t *Table) Forget(floor int64) (n int) {
+	t.turn <- struct{}{}
 	t.writing.Lock()
 	t.floor = max(t.floor, floor)
 	floor = t.floor
 	t.writing.Unlock()
+	<-t.turn
 	for _, i := range t.oldestIn(floor) {
 		n += t.forgetIn(i, floor)
 	}
@@ -40,6 +42,8 @@ func (t *Table) isForgotten(have, r *Record) bool {
 }
 
 func (t *Table) forgetIn(i int, floor int64) (n int) {
+	t.turn <- struct{}{} // a group may be packing its VMs beside what stands in the table
+	defer func() { <-t.turn }()
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.mu.Lock()

@@ -247,7 +247,7 @@ func TestForgettingHidesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clock := newStopped()
 		x := openTable(t, "a")
-		x.Table.clock.now = clock.time
+		x.Table.clock.physical = clock.time
 		there := map[BIOSID]bool{}
 		steps := rapid.SliceOfN(rapid.IntRange(-1, 60), 1, 300).Draw(t, "steps")
 		for _, step := range steps {

@@ -169,6 +169,8 @@ func (o *offer) rival(r, have *Record, row, old vmRow) bool {
 }
 
 func (o *offer) register(r, have *Record, row vmRow) {
-	o.supersede(&row, *have)
+	var old heldRow[vmRow]
+	old.hold(*have, readVM, (*vmRow).append)
+	o.supersede(&row, &old)
 	o.write(r.Key, row.encode())
 }

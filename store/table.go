@@ -54,7 +54,8 @@ type Table struct {
 	queue queue
 	// turn has room for who makes changes, from staging to the end; it comes before
 	// writing. It is a channel, so that a bubble of testing/synctest sees the wait.
-	turn chan struct{}
+	turn    chan struct{}
+	forming group // of who has the turn
 
 	snapshotting sync.Mutex      // held while a snapshot is written; comes before turn
 	life         context.Context // of the table: Close ends a snapshot that is being written
@@ -138,6 +139,7 @@ func newTable(cfg Config) *Table {
 		journal: cfg.Journal, onAppend: cfg.OnAppend, turn: make(chan struct{}, 1),
 		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
 	}
+	t.forming.table = t
 	t.life, t.end = context.WithCancel(context.Background())
 	t.empty()
 	return t
