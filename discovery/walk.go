@@ -37,7 +37,9 @@ type walk struct {
 	os          store.GuestOS
 	load        store.Load
 	host, wide  store.Symbol
+	version     uint16
 	preferLocal bool
+	nearby      bool   // and some SVM is local to the VM
 	base, area  setKey // settings alone, and with the scope
 
 	failed  [MaxLimit]uint32
@@ -61,7 +63,7 @@ func (w *walk) run(c *catalog) {
 	sets := c.sets.Load()
 	area := sets.find(w.area)
 	var near *set
-	if w.preferLocal && (w.host != 0 || w.wide != 0) {
+	if w.nearby {
 		near = sets.find(w.nearKey())
 		if near == nil {
 			w.s.miss(c, w.nearKey())
@@ -100,7 +102,7 @@ func (s *Selector) miss(c *catalog, k setKey) {
 // takeClass appends the SVMs of a class: the local ones, then the rest. The local
 // ones are among the rest, but those that are usable have been taken by then.
 func (w *walk) takeClass(near, area *set) {
-	if w.preferLocal && (w.host != 0 || w.wide != 0) {
+	if w.nearby {
 		w.key = w.nearKey()
 		w.takeGroup(near)
 		if w.a.n >= w.limit {

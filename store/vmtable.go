@@ -93,24 +93,50 @@ func keyWords(id *BIOSID) (uint64, uint64) {
 	return binary.LittleEndian.Uint64(id[:8]), binary.LittleEndian.Uint64(id[8:])
 }
 
-// find returns the slot of id, or nil. It is the hot path: see vmTable.
+// find returns the slot of id, or nil.
 func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) {
-	hash := hashBIOS(id)
-	arr := t.shard(hash).slots.Load()
-	if arr == nil {
-		return nil, 0
+	s := t.aim(id)
+	return s.find()
+}
+
+// A seek is a search for a VM under way. It is the hot path: see vmTable.
+type seek struct {
+	arr    *vmSlots
+	at     int
+	k0, k1 uint64
+	hash   uint64
+	home   vmFacts // of the first slot
+}
+
+// aim computes where the search begins, and loads the first slot. Nothing waits for
+// it before find does: what the caller does meanwhile is done while the slot comes
+// from memory.
+func (t *vmTable) aim(id *BIOSID) (s seek) {
+	s.hash = hashBIOS(id)
+	if s.arr = t.shard(s.hash).slots.Load(); s.arr == nil {
+		s.arr = &noSlots
+		return s
 	}
-	k0, k1 := keyWords(id)
-	slots := arr.slots
-	for i := arr.home(hash); i < len(slots); i++ {
+	s.k0, s.k1 = keyWords(id)
+	s.at = s.arr.home(s.hash)
+	s.home = vmFacts(s.arr.slots[s.at].facts.Load())
+	return s
+}
+
+var noSlots vmSlots
+
+func (s *seek) find() (*vmSlot, vmFacts) {
+	slots := s.arr.slots
+	facts := s.home
+	for i := s.at; facts != 0; {
 		slot := &slots[i]
-		facts := vmFacts(slot.facts.Load())
-		if facts == 0 {
-			return nil, 0
-		}
-		if slot.key0.Load() == k0 && slot.key1.Load() == k1 {
+		if slot.key0.Load() == s.k0 && slot.key1.Load() == s.k1 {
 			return slot, facts
 		}
+		if i++; i == len(slots) {
+			break
+		}
+		facts = vmFacts(slots[i].facts.Load())
 	}
 	return nil, 0
 }
@@ -214,6 +240,7 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 			to.assigned.Store(from.assigned.Load())
 		}
 	}
+	adviseHuge(next.slots)
 	sh.slots.Store(next)
 }
 
