@@ -27,7 +27,7 @@ type alike struct {
 
 // floorReached is so small that looking closely at those SVMs takes little time,
 // and so great that it is seldom less than three.
-const floorReached = 7
+const floorReached = 6
 
 // alikeOf returns what leaders needs of the members of a small class.
 func alikeOf(members []member) (a alike) {
@@ -64,20 +64,28 @@ func (l leaders) with(x uint64) leaders {
 }
 
 // leaders returns an agent's leaders of a class. Where less than four reach the
-// floor, the floor is in their place: all others are under it.
+// floor, the floor is in place of the last: all others are under it.
 func (a *alike) leaders(agent uint64) leaders {
-	l := leaders{a.floor, a.floor, a.floor, a.floor}
-	if a.floor == 0 {
-		for i, h := range a.hashes {
-			l = l.with(premix(agent^h)&^63 | uint64(i))
+	if a.floor != 0 {
+		if l := a.above(agent); l.third != a.floor {
+			return l
 		}
-		return l
 	}
+	var l leaders
+	for i, h := range a.hashes {
+		l = l.with(premix(agent^h)&^63 | uint64(i))
+	}
+	return l
+}
+
+// above returns the leaders of those that reach the floor.
+func (a *alike) above(agent uint64) leaders {
 	var under uint64 // a bit for each, the last one's being the lowest
 	for _, h := range a.hashes {
 		_, borrow := bits.Sub64(premix(agent^h), a.floor, 0)
-		under, _ = bits.Add64(under, under, borrow)
+		under = under<<1 | borrow
 	}
+	l := leaders{a.floor, a.floor, a.floor, a.floor}
 	for reach := ^under << (64 - len(a.hashes)); reach != 0; {
 		i := bits.LeadingZeros64(reach)
 		reach &^= 1 << 63 >> i
