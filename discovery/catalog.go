@@ -86,7 +86,8 @@ type words struct {
 	tenants     map[store.TenantID]uint32       // that SVMs are or were dedicated to, from 1
 	classes     map[store.ProductVersion]uint16 // of agent versions
 	svmVersions map[store.ProductVersion]uint16
-	fits        [][]uint64 // by class: bits of SVM versions
+	fits        [][]uint64  // by class: bits of SVM versions
+	common      [256]uint16 // classes of versions of two numbers under 16
 }
 
 const (
@@ -255,6 +256,13 @@ func (w *words) tag(text []byte) uint16 {
 
 // class returns the class of an agent version.
 func (w *words) class(v store.ProductVersion) uint16 {
+	if v.Major < 16 && v.Minor < 16 {
+		return w.common[v.Major<<4|v.Minor]
+	}
+	return w.classOf(v)
+}
+
+func (w *words) classOf(v store.ProductVersion) uint16 {
 	if v.IsZero() {
 		return versionAny
 	}
@@ -347,8 +355,12 @@ func (w *words) with(view *store.View) *words {
 	return next
 }
 
-// fitAll works out which classes of agent versions fit which SVM versions.
+// fitAll works out which classes of agent versions fit which SVM versions, and the
+// classes of common versions.
 func (w *words) fitAll(matrix Matrix) {
+	for i := range w.common {
+		w.common[i] = w.classOf(store.ProductVersion{Major: uint16(i >> 4), Minor: uint16(i & 15)})
+	}
 	w.fits = make([][]uint64, firstClass+len(w.classes))
 	for agent, class := range w.classes {
 		row := make([]uint64, len(w.svmVersions)/64+1)

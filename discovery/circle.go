@@ -67,7 +67,6 @@ func (c *circle) follow(members []member) *circle {
 		next.all.slots.set(slot)
 		owned = append(owned, uint64(slot)<<32|uint64(m.index))
 	})
-	next.all.batch = batchFor(next.all.slots)
 	slices.Sort(owned)
 	owned = slices.Compact(owned) // an SVM may own a slot twice
 	next.owners, next.crowded = make([]pair, circleSlots), new(slotBits)

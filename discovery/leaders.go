@@ -27,7 +27,7 @@ type alike struct {
 
 // floorReached is so small that looking closely at those SVMs takes little time,
 // and so great that it is seldom less than three.
-const floorReached = 6
+const floorReached = 8
 
 // alikeOf returns what leaders needs of the members of a small class.
 func alikeOf(members []member) (a alike) {
@@ -63,8 +63,8 @@ func (l leaders) with(x uint64) leaders {
 	return l
 }
 
-// leaders returns an agent's leaders of a class. Where less than four reach the
-// floor, the floor is in place of the last: all others are under it.
+// leaders returns an agent's leaders of a class. Where just three reach the floor,
+// it is in place of the fourth: all others are under it.
 func (a *alike) leaders(agent uint64) leaders {
 	if a.floor != 0 {
 		if l := a.above(agent); l.third != a.floor {
@@ -83,7 +83,7 @@ func (a *alike) above(agent uint64) leaders {
 	var under uint64 // a bit for each, the last one's being the lowest
 	for _, h := range a.hashes {
 		_, borrow := bits.Sub64(premix(agent^h), a.floor, 0)
-		under = under<<1 | borrow
+		under, _ = bits.Add64(under, under, borrow)
 	}
 	l := leaders{a.floor, a.floor, a.floor, a.floor}
 	for reach := ^under << (64 - len(a.hashes)); reach != 0; {

@@ -1,9 +1,6 @@
 package discovery
 
-import (
-	"bytes"
-	"math/bits"
-)
+import "bytes"
 
 // ranked is a member with its place: by first, then cost, then id.
 type ranked struct {
@@ -70,56 +67,30 @@ func (w *walk) rank(members []member, n int) {
 }
 
 // probe adds members of a large class in the order in which the agent's probes
-// meet them, until the answer has n. It probes a batch of slots at a time, without a
-// branch that the processor can not foresee, and then looks up the owners of as many
-// as SVMs are wanted, before it looks at one: so they are waited for together.
+// meet them, until the answer has n. It looks up the owners of as many slots as
+// SVMs are wanted, before it looks at one: so they are waited for together.
 func (w *walk) probe(l *large, n int) {
-	var slots [maxBatch]uint32
-	var at [MaxLimit]uint32
+	var slots [MaxLimit]uint32
 	var owners [MaxLimit]pair
 	c := w.c.circle
-	for from := 0; from < MaxProbes && w.a.n < n; from += l.batch {
-		var hits uint64 // a bit for each of the batch, the last one's being the lowest
-		for j := range slots[:l.batch] {
-			slot := probe(w.agent, from+j)
-			slots[j] = uint32(slot)
-			hits = hits<<1 | uint64(l.slots.at(slot))
+	for i := 0; i < MaxProbes && w.a.n < n; {
+		met, want := 0, n-w.a.n
+		for ; i < MaxProbes && met < want; i++ {
+			slot := probe(w.agent, i)
+			slots[met%MaxLimit] = uint32(slot)
+			met += l.slots.at(slot)
 		}
-		hits <<= maxBatch - l.batch
-		for hits != 0 && w.a.n < n {
-			met := 0
-			for ; hits != 0 && met < n-w.a.n; met++ {
-				j := bits.LeadingZeros64(hits)
-				hits &^= 1 << 63 >> j
-				at[met%MaxLimit] = slots[j%maxBatch]
-				owners[met%MaxLimit] = c.owners[slots[j%maxBatch]]
-			}
-			for j := range owners[:met] {
-				w.meet(l, c.ownersOf(int(at[j]), &owners[j]), n)
-			}
+		for j, slot := range slots[:met] {
+			owners[j] = c.owners[slot]
+		}
+		for j, slot := range slots[:met] {
+			w.meet(l, c.ownersOf(int(slot), &owners[j]), n)
 		}
 	}
-}
-
-// maxBatch is how many slots are probed at a time at most: MaxProbes is a multiple.
-const maxBatch = 64
-
-// batchFor returns how many slots to probe at a time, for three hits among them
-// mostly: it is a power of two.
-func batchFor(slots *slotBits) int {
-	set := 1
-	for _, word := range slots {
-		set += bits.OnesCount64(word)
-	}
-	batch := 8
-	for batch < maxBatch && batch*set < 4*circleSlots {
-		batch *= 2
-	}
-	return batch
 }
 
 // meet adds those of a slot's owners that are usable members, by cost, until the
-// answer has n. Owners are few, and mostly there is one.
+// answer has n. Owners are few.
 func (w *walk) meet(l *large, owners []uint16, n int) {
 	if len(owners) == 1 {
 		if index := uint32(owners[0]); w.a.n < n && w.meets(l, index) {

@@ -46,12 +46,12 @@ func (s *Selector) Decide(q *Query, a *Answer) { s.decide(q, a) }
 // decide begins with what the agent alone decides, while its VM comes from memory.
 func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
 	c := s.catalog.Load()
-	seek := s.table.Seek(&q.BIOS)
-	w := walk{s: s, c: c, q: q, a: a, agent: seek.Hash(), version: c.words.class(q.Version)}
+	slot, ok := s.table.Lookup(&q.BIOS)
+	var w walk
+	w.s, w.c, w.q, w.a, w.agent, w.version = s, c, q, a, slot.Hash(), c.words.class(q.Version)
 	spread := mix(w.agent + golden)
 	a.n, a.RefreshSeconds = 0, refreshServed(spread)
 
-	slot, ok := seek.Slot()
 	if ok && !c.knows(slot) {
 		// The VM is newer than the catalog we loaded; the table publishes what a
 		// VM refers to before the VM, so the present one has it, unless the

@@ -186,8 +186,7 @@ func (c *catalog) buildSet(k setKey) *set {
 		g.members = slices.Clip(g.members)
 		s.bytes += len(g.members) * 24
 		if len(g.members) > SmallClass {
-			slots := c.circle.bitsOf(g.members)
-			g.large = &large{slots: slots, batch: batchFor(slots), indexes: indexes[i]}
+			g.large = &large{slots: c.circle.bitsOf(g.members), indexes: indexes[i]}
 			s.bytes += circleSlots/8 + len(indexes[i])*8
 		} else {
 			g.alike = alikeOf(g.members)

@@ -16,7 +16,6 @@ type group struct {
 // nil and the walk filters.
 type large struct {
 	slots   *slotBits
-	batch   int // how many of them to probe at a time
 	indexes []uint64
 }
 

@@ -188,13 +188,10 @@ func (t *Table) Ready(i int) bool { return t.ready[i/64%len(t.ready)].Load()>>(i
 // allocate. The tenant index of the slot may be newer than a view that was taken
 // before: take the view again if it is out of range.
 func (t *Table) Lookup(id *BIOSID) (Slot, bool) {
-	s := t.Seek(id)
-	return s.Slot()
+	hash := hashBIOS(id)
+	slot, facts := t.vms.search(id, hash)
+	return Slot{slot: slot, facts: facts, hash: hash}, facts&factsLive != 0
 }
-
-// Seek begins a [Table.Lookup], for a caller that has something else to do until
-// the VM has come from memory.
-func (t *Table) Seek(id *BIOSID) Seek { return Seek{t.vms.aim(id)} }
 
 // TenantByToken returns the tenant whose agent token has the SHA-256 sum. It
 // takes no lock and does not allocate.

@@ -102,23 +102,16 @@ func (l *SVMLoad) Full() bool {
 // Pick counts an agent that was sent to the SVM, or with -1 one that left it.
 func (l *SVMLoad) Pick(n int) { l.picks.Add(int32(n)) }
 
-// A Seek is a lookup under way.
-type Seek struct{ seek seek }
-
-// Hash returns the XXH64 of the BIOS ID, with seed 0.
-func (s *Seek) Hash() uint64 { return s.seek.hash }
-
-// Slot waits for the VM: see [Table.Lookup].
-func (s *Seek) Slot() (Slot, bool) {
-	slot, facts := s.seek.find()
-	return Slot{slot: slot, facts: facts}, facts&factsLive != 0
-}
-
 // A Slot is a registered VM as a question sees it.
 type Slot struct {
 	slot  *vmSlot
 	facts vmFacts
+	hash  uint64
 }
+
+// Hash returns the XXH64 of the BIOS ID that was looked up, with seed 0, whether
+// its VM was found or not.
+func (s Slot) Hash() uint64 { return s.hash }
 
 // Tenant returns the index of the VM's tenant; 0 means none.
 func (s Slot) Tenant() int { return int(s.facts.tenant()) }
