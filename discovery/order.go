@@ -71,7 +71,7 @@ func (w *walk) rank(members []member, n int) {
 // SVMs are wanted, before it looks at one: so they are waited for together.
 func (w *walk) probe(l *large, n int) {
 	var slots [MaxLimit]uint32
-	var owners [MaxLimit]pair
+	var owners [MaxLimit]uint16
 	c := w.c.circle
 	for i := 0; i < MaxProbes && w.a.n < n; {
 		met, want := 0, n-w.a.n
@@ -81,10 +81,14 @@ func (w *walk) probe(l *large, n int) {
 			met += l.slots.at(slot)
 		}
 		for j, slot := range slots[:met] {
-			owners[j] = c.owners[slot]
+			owners[j] = l.ownerOf(int(slot))
 		}
 		for j, slot := range slots[:met] {
-			w.meet(l, c.ownersOf(int(slot), &owners[j]), n)
+			if owners[j] == many {
+				w.meet(l, c.ownersOf(int(slot), &c.owners[slot]), n)
+			} else if w.a.n < n && w.usable(uint32(owners[j])) {
+				w.take(uint32(owners[j]))
+			}
 		}
 	}
 }
@@ -92,12 +96,6 @@ func (w *walk) probe(l *large, n int) {
 // meet adds those of a slot's owners that are usable members, by cost, until the
 // answer has n. Owners are few.
 func (w *walk) meet(l *large, owners []uint16, n int) {
-	if len(owners) == 1 {
-		if index := uint32(owners[0]); w.a.n < n && w.meets(l, index) {
-			w.take(index)
-		}
-		return
-	}
 	for again := true; again && w.a.n < n; {
 		var first *member
 		again = false

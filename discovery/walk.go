@@ -1,6 +1,10 @@
 package discovery
 
-import "github.com/svmgate/svmgate/store"
+import (
+	"math/bits"
+
+	"github.com/svmgate/svmgate/store"
+)
 
 // A group is the SVMs of one class as a walk goes over them. In a candidate set
 // it has just its members; while the set does not stand, members are all SVMs of
@@ -17,6 +21,24 @@ type group struct {
 type large struct {
 	slots   *slotBits
 	indexes []uint64
+
+	// sole has the owner of each slot, or many, in their order; and ranks how many
+	// slots are before each 64. A set's own are few and near each other, where the
+	// circle's would have to come from all over memory.
+	sole  []uint16
+	ranks *[circleSlots / 64]uint32
+}
+
+// many stands for owners that are more than one, or are not known here.
+const many = 1<<16 - 1
+
+// ownerOf returns the index of a slot's only owner, or many.
+func (l *large) ownerOf(slot int) uint16 {
+	if l.sole == nil {
+		return many
+	}
+	before := l.slots[slot/64] & (1<<(slot%64) - 1)
+	return l.sole[int(l.ranks[slot/64])+bits.OnesCount64(before)]
 }
 
 func (l *large) has(index uint32) bool {
