@@ -43,7 +43,8 @@ func (s *Selector) Select(q *Query, a *Answer) {
 // Decide answers q into a like [Selector.Select], and remembers nothing.
 func (s *Selector) Decide(q *Query, a *Answer) { s.decide(q, a) }
 
-// decide begins with what the agent alone decides, while its VM comes from memory.
+// decide does what depends on the agent alone before it looks at the slot: the
+// processor does it while the slot comes from memory.
 func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
 	c := s.catalog.Load()
 	slot, ok := s.table.Lookup(&q.BIOS)

@@ -5,22 +5,24 @@ import (
 	"unsafe"
 )
 
-// hugePage is the size of a huge page where the system has them.
-const hugePage = 2 << 20
+const (
+	hugePage = 2 << 20
+	collapse = 25 // MADV_COLLAPSE, since Linux 6.1
+)
 
-// adviseHuge asks for huge pages where slots lie. Finding a VM is a load from a
-// random place of an array far larger than what the processor remembers of its
-// pages, and without huge pages half of the wait is for the page's address. It is
-// advice: where the system refuses, nothing changes.
+// askHugePages asks the system to put slots on huge pages. To find a VM is to load
+// from a random place of a large array, and on small pages the processor waits
+// for the place of the page too, which it has forgotten. The system may refuse, and
+// nothing is lost but the gain.
 //
-// The advice is for whole huge pages, so it reaches what lies around the slots,
-// which is more of the heap and gains by it too.
-func adviseHuge(slots []vmSlot) {
+// Arrays lie in the Go heap, between others. Whole huge pages are asked for, so
+// that neighbours share them.
+func askHugePages(slots []vmSlot) {
 	size := uintptr(len(slots)) * unsafe.Sizeof(vmSlot{})
-	if size < 64<<10 {
+	if size < hugePage/32 {
 		return
 	}
-	from := uintptr(unsafe.Pointer(&slots[0])) &^ (hugePage - 1)
-	to := (uintptr(unsafe.Pointer(&slots[0])) + size + hugePage - 1) &^ (hugePage - 1)
-	syscall.Syscall(syscall.SYS_MADVISE, from, to-from, 25)
+	start := uintptr(unsafe.Pointer(&slots[0]))
+	from, to := start&^(hugePage-1), (start+size+hugePage-1)&^(hugePage-1)
+	_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, from, to-from, collapse)
 }

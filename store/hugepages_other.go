@@ -2,4 +2,4 @@
 
 package store
 
-func adviseHuge([]vmSlot) {}
+func askHugePages([]vmSlot) {}

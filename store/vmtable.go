@@ -224,7 +224,7 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 			to.assigned.Store(from.assigned.Load())
 		}
 	}
-	adviseHuge(next.slots)
+	askHugePages(next.slots)
 	sh.slots.Store(next)
 }
 
