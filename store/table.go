@@ -200,8 +200,9 @@ func (t *Table) Ready(i int) bool { return t.ready[i/64%len(t.ready)].Load()>>(i
 // allocate. The tenant index of the slot may be newer than a view that was taken
 // before: take the view again if it is out of range.
 func (t *Table) Lookup(id *BIOSID) (Slot, bool) {
-	slot, facts := t.vms.find(id)
-	return Slot{slot: slot, facts: facts}, facts&factsLive != 0
+	hash := hashBIOS(id)
+	slot, facts := t.vms.search(id, hash)
+	return Slot{slot: slot, facts: facts, hash: hash}, facts&factsLive != 0
 }
 
 // TenantByToken returns the tenant whose agent token has the SHA-256 sum. It

@@ -3,9 +3,8 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"sync/atomic"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/svmgate/svmgate/store/internal/wal"
 )
@@ -88,7 +87,17 @@ func packFacts(tenant, path, version uint32, os GuestOS, kind AgentKind) vmFacts
 func (f vmFacts) tenant() uint32 { return uint32(f>>40) & MaxTenants }
 
 // hashBIOS spreads ids: the high byte says the shard, the next three where in it.
-func hashBIOS(id *BIOSID) uint64 { return xxhash.Sum64(id[:]) }
+// It is XXH64 with seed 0, written out for 16 bytes.
+func hashBIOS(id *BIOSID) uint64 {
+	const p1, p2, p3, p4, p5 = 0x9e3779b185ebca87, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9, 0x85ebca77c2b2ae63, 0x27d4eb2f165667c5
+	k0, k1 := keyWords(id)
+	var h uint64 = p5 + 16
+	h = bits.RotateLeft64(h^bits.RotateLeft64(k0*p2, 31)*p1, 27)*p1 + p4
+	h = bits.RotateLeft64(h^bits.RotateLeft64(k1*p2, 31)*p1, 27)*p1 + p4
+	h = (h ^ h>>33) * p2
+	h = (h ^ h>>29) * p3
+	return h ^ h>>32
+}
 
 func (t *vmTable) shard(hash uint64) *vmShard { return &t.shards[hash>>56] }
 
@@ -100,8 +109,9 @@ func keyWords(id *BIOSID) (uint64, uint64) {
 }
 
 // find returns the slot of id, or nil. It is the hot path: see vmTable.
-func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) {
-	hash := hashBIOS(id)
+func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) { return t.search(id, hashBIOS(id)) }
+
+func (t *vmTable) search(id *BIOSID, hash uint64) (*vmSlot, vmFacts) {
 	arr := t.shard(hash).slots.Load()
 	if arr == nil {
 		return nil, 0
@@ -229,6 +239,7 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 			to.assigned.Store(from.assigned.Load())
 		}
 	}
+	askHugePages(next.slots)
 	sh.slots.Store(next)
 	sh.claimed, sh.forgotten = sh.claimed-sh.forgotten, 0
 }
