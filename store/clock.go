@@ -63,7 +63,7 @@ func (c *clock) admissible(v Version) bool {
 func latest(now time.Time) uint64 { return clockAt(now.Add(MaxSkew)) | (1<<counterBits - 1) }
 
 // ahead is how far the newest version is ahead of the physical clock.
-func (c *clock) ahead() time.Duration { return Version{Clock: c.last}.after(c.now) }
+func (c *clock) ahead() time.Duration { return Version{Clock: c.last}.after(c.physical()) }
 
 // after is how much later than a moment v is: at most some 290 years.
 func (v Version) after(at time.Time) time.Duration { return time.UnixMilli(v.Millis()).Sub(at) }
