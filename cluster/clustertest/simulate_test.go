@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -14,10 +15,16 @@ import (
 var (
 	seeds    = flag.Int("cluster.seeds", 200, "how many seeds TestSeeds tries")
 	seed     = flag.Uint64("cluster.seed", 0, "the only seed that TestSeeds tries, if not 0")
-	lasts    = flag.Duration("cluster.lasts", time.Minute, "how long there are faults, in virtual time")
+	lasts    = flag.Duration("cluster.lasts", 30*time.Second, "how long there are faults in TestSeeds, in virtual time")
 	restarts = flag.Int("cluster.restarts", 2, "how many seeds TestMassRestart tries")
 	logs     = flag.Bool("cluster.log", false, "show what nodes log")
 )
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(400) // many small worlds: there is memory enough
+	os.Exit(m.Run())
+}
 
 func maps() clustertest.Options[*cluster.Map] {
 	o := clustertest.Options[*cluster.Map]{Table: clustertest.Maps}
@@ -31,7 +38,7 @@ func maps() clustertest.Options[*cluster.Map] {
 func TestSeeds(t *testing.T) {
 	first, last := uint64(1), uint64(*seeds)
 	if testing.Short() {
-		last = min(last, 30)
+		last = min(last, 20)
 	}
 	if *seed != 0 {
 		first, last = *seed, *seed
