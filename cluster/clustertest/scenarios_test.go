@@ -246,6 +246,9 @@ func TestPausedNode(t *testing.T) {
 // TestMassRestart says that nodes that all crash and start again at once find
 // one another.
 func TestMassRestart(t *testing.T) {
+	if testing.Short() {
+		*restarts = min(*restarts, 1)
+	}
 	for s := range *restarts {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
