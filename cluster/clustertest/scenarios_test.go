@@ -165,8 +165,8 @@ func wrongClock(t *testing.T, w *world, ahead time.Duration) {
 	w.Logf("%d records refused", refused)
 	if w.Len() > 2 {
 		w.Settle(0) // most agree on the time
-	} else if refused == 0 && !w.Equal() {
-		t.Error("tables differ, and nothing was refused")
+	} else if refused == 0 { // it is one's word against the other's
+		t.Error("nothing was refused")
 	}
 	set(t, w, bad, "meanwhile", "by who is wrong")
 
@@ -246,6 +246,9 @@ func TestPausedNode(t *testing.T) {
 // TestMassRestart says that nodes that all crash and start again at once find
 // one another.
 func TestMassRestart(t *testing.T) {
+	if testing.Short() {
+		*restarts = min(*restarts, 1)
+	}
 	for s := range *restarts {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
