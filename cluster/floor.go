@@ -103,7 +103,7 @@ func (t *tenure) heard(theirs *summary, self string, empty bool, c *Clock) (floo
 		}
 	}
 	if theirs.exchanged.IsZero() {
-		t.caughtUpLocked(now)
+		t.caughtUpLocked(c)
 	}
 	if believed {
 		floor = t.riseLocked(theirs.floor, now)
@@ -119,14 +119,16 @@ func (t *tenure) leaveLocked(why Stale) {
 }
 
 // caughtUp notes that this node had all that a peer had.
-func (t *tenure) caughtUp(now time.Time) {
+func (t *tenure) caughtUp(c *Clock) {
 	t.mut.Lock()
 	defer t.mut.Unlock()
-	t.caughtUpLocked(now)
+	t.caughtUpLocked(c)
 }
 
-func (t *tenure) caughtUpLocked(now time.Time) {
-	if now.After(t.exchanged) || t.exchanged.Sub(now) > floorStep { // from when the clock was wrong
+func (t *tenure) caughtUpLocked(c *Clock) {
+	now := c.Now()
+	wasWrong := t.exchanged.Sub(now) > floorStep && c.state.Load().sure
+	if now.After(t.exchanged) || wasWrong {
 		t.exchanged = now
 	}
 }

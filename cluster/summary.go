@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"encoding/binary"
+	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -31,14 +33,14 @@ const (
 )
 
 func (s *summary) append(buf []byte) []byte {
-	flags := byte(0)
+	flags, size := byte(0), 128+maxName+8*groups+8*64*bits.OnesCount64(s.full)
 	if s.ready {
 		flags |= readyFlag
 	}
 	if s.refusal {
 		flags |= refusalFlag
 	}
-	buf = appendName(append(buf, newestFormat, flags), s.name)
+	buf = appendName(append(slices.Grow(buf, size), newestFormat, flags), s.name)
 	for _, ms := range []int64{millis(s.started), millis(s.wall), s.keep.Milliseconds(), millis(s.floor), millis(s.exchanged)} {
 		buf = binary.BigEndian.AppendUint64(buf, uint64(ms))
 	}
