@@ -95,7 +95,7 @@ func (r *repair) summary() *summary {
 	s := &summary{name: r.self, ready: r.ready.Load(), wall: r.clock.wall()}
 	r.table.Digest(&s.digest)
 	s.sums = s.digest.sums()
-	s.keep, s.floor, s.exchanged = r.tenure.tell(s.empty())
+	r.tenure.tell(s, s.empty())
 	return s
 }
 
