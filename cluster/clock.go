@@ -46,19 +46,18 @@ func (c *Clock) Now() time.Time {
 	if s.free {
 		return c.wall().Round(0)
 	}
+	right := c.steady().Add(s.lead)
 	if s.own {
-		if now := c.machine(); (now - s.lead).Abs() <= agree {
-			return c.at(now)
+		if now := c.wall().Round(0); now.Sub(right).Abs() <= agree {
+			return now
 		}
 	}
-	return c.at(s.lead)
+	return right
 }
 
 // steady is the time by the monotonic clock: it goes on whatever happens to others,
 // and says nothing to other machines.
 func (c *Clock) steady() time.Time { return c.start.Round(0).Add(time.Since(c.start)) }
-
-func (c *Clock) at(lead time.Duration) time.Time { return c.steady().Add(lead) }
 
 // machine is by how much this machine's clock leads.
 func (c *Clock) machine() time.Duration { return c.wall().Round(0).Sub(c.steady()) }

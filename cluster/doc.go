@@ -53,6 +53,20 @@
 // may not take part: what they deleted would come back from it. It is told so by
 // [Stale], and starts anew from its peers.
 //
+// # Strangers
+//
+// Keys keep strangers from reading, from writing and from becoming members. They do
+// not keep them from sending, nor from sending again what they heard earlier:
+//
+//   - Packets and streams that can not be decrypted cost a try of each key. Few streams
+//     are read at a time, and of most only a part, because memberlist reads all of a
+//     stream before it tries; so strangers can delay streams, but not fill memory.
+//   - What is sent again merges as before. Clocks are believed only in answers to
+//     questions that this node just asked, and keys change only for whoever holds a
+//     permit that was just given.
+//   - A node that holds a key is trusted. So is everybody where there are no keys:
+//     thirty bytes make memberlist take 100 MiB then. Do that on one machine only.
+//
 // # Promises
 //
 //   - Nothing counts as received before the table has taken it.

@@ -95,7 +95,7 @@ func (r *repair) summary() *summary {
 	s := &summary{name: r.self, ready: r.ready.Load(), wall: r.clock.wall()}
 	r.table.Digest(&s.digest)
 	s.sums = s.digest.sums()
-	s.keep, s.floor, s.exchanged = r.tenure.tell(s.empty())
+	r.tenure.tell(s, s.empty())
 	return s
 }
 
@@ -112,7 +112,9 @@ func (r *repair) heard(peer string, theirs *summary, lead time.Duration, asked b
 	r.counts.exchanges.Add(1)
 	r.mu.Lock()
 	rel := r.relationLocked(peer)
-	rel.lead, rel.leadAt = lead, time.Now()
+	if asked { // anybody may send again what was true once
+		rel.lead, rel.leadAt = lead, time.Now()
+	}
 	r.mu.Unlock()
 	r.judgeClock(r.live())
 

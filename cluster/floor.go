@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ type tenure struct {
 	keep      time.Duration // the shortest of all nodes'
 	floor     time.Time     // older tombstones are gone; zero while the time is not sure
 	exchanged time.Time     // when this node last had all that a peer had; zero if never
+	started   time.Time     // to the millisecond, as peers are told
 }
 
 const (
@@ -23,22 +25,22 @@ const (
 	floorStep   = time.Hour // floors rise by so much at once: rarely, and everywhere alike
 )
 
-func (t *tenure) init(cfg *Config) {
+func (t *tenure) init(cfg *Config, now time.Time) {
+	t.started = time.UnixMilli(millis(now))
 	t.onStale, t.exchanged, t.keep = cfg.Stale, cfg.State.Exchanged, cfg.Keep
 	if t.keep <= 0 {
 		t.keep = keepDefault
 	}
 }
 
-// tell returns what a summary says of it. An empty table has nothing that peers
-// could have deleted.
-func (t *tenure) tell(empty bool) (keep time.Duration, floor, exchanged time.Time) {
+// tell fills in a summary. An empty table has nothing that peers could have deleted.
+func (t *tenure) tell(s *summary, empty bool) {
 	t.mut.Lock()
 	defer t.mut.Unlock()
+	s.started, s.keep, s.floor = t.started, t.keep, t.floor
 	if !empty {
-		exchanged = t.exchanged
+		s.exchanged = t.exchanged
 	}
-	return t.keep, t.floor, exchanged
 }
 
 // raiseFloor forgets old tombstones, as time passes.
@@ -77,32 +79,33 @@ func (t *tenure) limitLocked(now time.Time) time.Time {
 }
 
 // heard takes what a peer says of its tenure. It returns the new floor if the peer's
-// is higher, and errRefused if one of the two was away for too long. If both
-// were, as two are that did not see each other, the one that was away for longer
-// goes: somebody must keep the table.
+// is higher, and errRefused if one of the two was away for too long. If both were, as
+// two are that did not see each other, somebody must keep the table: who runs
+// for longer, since the other may just have been switched on again. Who never met
+// anybody has deleted nothing that others have, and keeps nothing that they deleted.
 func (t *tenure) heard(theirs *summary, self string, empty bool, c *Clock) (floor time.Time, err error) {
 	now := c.Now()
 	t.mut.Lock()
 	defer t.mut.Unlock()
 	t.keep = min(t.keep, theirs.keep)
-	ours := t.exchanged
-	if empty {
-		ours = time.Time{}
-	}
 	believed := !theirs.floor.After(t.limitLocked(now))
-	this := believed && !ours.IsZero() && ours.Before(theirs.floor)
-	other := !theirs.exchanged.IsZero() && theirs.exchanged.Before(t.floor)
-	if this && other {
-		a, b := millis(ours), millis(theirs.exchanged)
-		this = a < b || a == b && self > theirs.name
+	if !empty && !t.exchanged.IsZero() && !theirs.exchanged.IsZero() {
+		this := believed && t.exchanged.Before(theirs.floor)
+		other := theirs.exchanged.Before(t.floor)
+		if this && other {
+			this = cmp.Or(t.started.Compare(theirs.started), cmp.Compare(self, theirs.name)) > 0
+		}
+		if this {
+			t.leaveLocked(Stale{Peer: theirs.name, Exchanged: t.exchanged, Floor: theirs.floor})
+		}
+		if this || other {
+			return time.Time{}, errRefused
+		}
 	}
-	switch {
-	case this:
-		t.leaveLocked(Stale{Peer: theirs.name, Exchanged: ours, Floor: theirs.floor})
-		return time.Time{}, errRefused
-	case other:
-		return time.Time{}, errRefused
-	case believed:
+	if theirs.exchanged.IsZero() {
+		t.caughtUpLocked(c)
+	}
+	if believed {
 		floor = t.riseLocked(theirs.floor, now)
 	}
 	return floor, nil
@@ -116,10 +119,16 @@ func (t *tenure) leaveLocked(why Stale) {
 }
 
 // caughtUp notes that this node had all that a peer had.
-func (t *tenure) caughtUp(now time.Time) {
+func (t *tenure) caughtUp(c *Clock) {
 	t.mut.Lock()
 	defer t.mut.Unlock()
-	if now.After(t.exchanged) {
+	t.caughtUpLocked(c)
+}
+
+func (t *tenure) caughtUpLocked(c *Clock) {
+	now := c.Now()
+	wasWrong := t.exchanged.Sub(now) > floorStep && c.state.Load().sure
+	if now.After(t.exchanged) || wasWrong {
 		t.exchanged = now
 	}
 }

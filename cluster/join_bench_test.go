@@ -39,6 +39,33 @@ func BenchmarkJoin(b *testing.B) {
 	}
 }
 
+// BenchmarkImport writes a million records to one of three nodes, at 90,000 a second,
+// and counts how long after that the others have them.
+func BenchmarkImport(b *testing.B) {
+	const records, batch, rate = 1_000_000, 1000, 90_000
+	for b.Loop() {
+		keys := [][]byte{make([]byte, 32)}
+		all := []member{start(b, cluster.Config{Name: "a", Keys: keys})}
+		for _, name := range []string{"b", "c"} {
+			all = append(all, start(b, cluster.Config{Name: name, Keys: keys, Seeds: []string{all[0].Addr()}}))
+		}
+		await(b, "together", 10*time.Second, met(all))
+		began := time.Now()
+		for id := 0; id < records; id += batch {
+			time.Sleep(time.Until(began.Add(time.Duration(id) * time.Second / rate)))
+			if err := all[0].table.Merge("", numbered(id, id+batch)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		ended := time.Now()
+		await(b, "equal", time.Minute, func() bool { return all[1].table.Len() == records && all[2].table.Len() == records })
+		b.ReportMetric(time.Since(ended).Seconds(), "s-after-the-end")
+		b.ReportMetric(ended.Sub(began).Seconds(), "s-import")
+		pulled := all[1].Stats().PulledRecords + all[2].Stats().PulledRecords
+		b.ReportMetric(float64(pulled)/2/records, "pulled/record")
+	}
+}
+
 // numbered returns records of some 100 bytes.
 func numbered(from, to int) []cluster.Record {
 	all := make([]cluster.Record, 0, to-from)

@@ -34,6 +34,7 @@ func (n *Node) membership() (*memberlist.Config, error) {
 		}
 	}
 	conf.Transport = newGuard(transport, func(host string) {
+		n.counts.droppedStreams.Add(1)
 		n.log.Warn("too many streams: one was closed", "host", host)
 	})
 	conf.Keyring = n.keys.ring

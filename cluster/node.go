@@ -43,6 +43,7 @@ type Node struct {
 // counts are the parts of [Stats] that only grow.
 type counts struct {
 	droppedNews, droppedFleeting, droppedPackets atomic.Uint64
+	droppedStreams                               atomic.Uint64
 	malformed, unknown                           atomic.Uint64
 	rejoins                                      atomic.Uint64
 }

@@ -92,7 +92,7 @@ func (r *repair) init(cfg *Config, clock *Clock, log *slog.Logger) {
 	r.peers = make(map[string]*relation)
 	r.calls = make(map[string]time.Time)
 	r.busy = make(map[string]bool)
-	r.tenure.init(cfg)
+	r.tenure.init(cfg, clock.Now())
 	r.readiness.init(cfg)
 }
 

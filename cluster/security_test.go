@@ -183,9 +183,41 @@ func TestHugeStreams(t *testing.T) {
 	}
 }
 
+// TestClaims begins streams that say much is to come. Where there is a key, nothing is
+// made ready for that.
+func TestClaims(t *testing.T) {
+	a := start(t, cluster.Config{Name: "a", Keys: [][]byte{make([]byte, 32)}})
+	for what, begin := range map[string]string{
+		"the state of a million nodes": "\x06\x83\xa5Nodes\xce\x00\x10\x00\x00\xacUserStateLen\x00\xa4Join\xc2",
+		"a message of 20 MiB":          "\x08\x81\xaaUserMsgLen\xce\x01\x40\x00\x00",
+		"20 MiB that are encrypted":    string(hugeStream),
+	} {
+		before := allocated()
+		conn, err := net.Dial("tcp", a.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte(begin)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if took := allocated() - before; took > 1<<20 {
+			t.Errorf("%s, in %d bytes, cost %d KiB of memory", what, len(begin), took>>10)
+		}
+		_ = conn.Close()
+	}
+}
+
+// allocated returns how many bytes were allocated so far.
+func allocated() uint64 { return sample("/gc/heap/allocs:bytes") }
+
 // heap returns how many bytes are allocated on it, and not found to be free yet.
 func heap() uint64 {
-	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	return sample("/memory/classes/heap/objects:bytes")
+}
+
+func sample(name string) uint64 {
+	s := []metrics.Sample{{Name: name}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }

@@ -10,6 +10,7 @@ type Stats struct {
 	DroppedNews                uint64
 	DroppedFleeting            uint64
 	DroppedPackets             uint64 // received, and not applied for want of room
+	DroppedStreams             uint64 // closed unread, because too many came from one host, or in all
 	Malformed                  uint64 // messages that can not be read
 	UnknownMessages            uint64 // of formats or types of another release
 
@@ -37,6 +38,7 @@ func (n *Node) Stats() Stats {
 		DroppedNews:     c.droppedNews.Load(),
 		DroppedFleeting: c.droppedFleeting.Load(),
 		DroppedPackets:  c.droppedPackets.Load(),
+		DroppedStreams:  c.droppedStreams.Load(),
 		Malformed:       c.malformed.Load(),
 		UnknownMessages: c.unknown.Load(),
 		Rejoins:         c.rejoins.Load(),

@@ -2,18 +2,21 @@ package cluster
 
 import (
 	"encoding/binary"
+	"math/bits"
+	"slices"
 	"time"
 )
 
 // A summary is what nodes tell each other of their tables: the question askDigest,
 // its answer, and what memberlist's push/pull carries. As bytes it is a format,
-// flags, the name, four times in milliseconds, and unless it is a refusal the sums,
+// flags, the name, five times in milliseconds, and unless it is a refusal the sums,
 // which groups follow, and these: 33.4 KiB at most, and 0.6 between equal tables.
 type summary struct {
 	name    string
 	ready   bool // it may answer
 	refusal bool // it does not exchange digests with the one this is for
 
+	started   time.Time
 	wall      time.Time     // by its machine
 	keep      time.Duration // of tombstones
 	floor     time.Time     // older tombstones are gone; zero if it does not know yet
@@ -30,15 +33,15 @@ const (
 )
 
 func (s *summary) append(buf []byte) []byte {
-	flags := byte(0)
+	flags, size := byte(0), 128+maxName+8*groups+8*64*bits.OnesCount64(s.full)
 	if s.ready {
 		flags |= readyFlag
 	}
 	if s.refusal {
 		flags |= refusalFlag
 	}
-	buf = appendName(append(buf, newestFormat, flags), s.name)
-	for _, ms := range []int64{millis(s.wall), s.keep.Milliseconds(), millis(s.floor), millis(s.exchanged)} {
+	buf = appendName(append(slices.Grow(buf, size), newestFormat, flags), s.name)
+	for _, ms := range []int64{millis(s.started), millis(s.wall), s.keep.Milliseconds(), millis(s.floor), millis(s.exchanged)} {
 		buf = binary.BigEndian.AppendUint64(buf, uint64(ms))
 	}
 	if s.refusal {
@@ -64,7 +67,7 @@ func readSummary(buf []byte) (*summary, error) {
 	}
 	flags := r.byte()
 	s := &summary{ready: flags&readyFlag != 0, refusal: flags&refusalFlag != 0, name: r.name()}
-	s.wall = r.time()
+	s.started, s.wall = r.time(), r.time()
 	s.keep = time.Duration(r.millis()) * time.Millisecond
 	s.floor, s.exchanged = r.time(), r.time()
 	if s.keep <= 0 {

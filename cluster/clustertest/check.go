@@ -133,12 +133,14 @@ func (l *ledger) write(records []cluster.Record, acknowledged bool) {
 			l.written[r.Key] = map[cluster.Version][]byte{}
 		}
 		l.written[r.Key][r.Version] = r.Value
-		// Who goes back in time has had a wrong clock, and wrote its record anew.
-		kept, ok := l.kept[r.Key]
 		if !acknowledged {
 			continue
 		}
-		if !ok || later(r, kept) || r.Version.Node == kept.Version.Node {
+		// A write that goes back in time is an old one, made anew when a clock was
+		// right again.
+		kept, ok := l.kept[r.Key]
+		anew := r.Version.Node == kept.Version.Node || bytes.Equal(r.Value, kept.Value)
+		if !ok || later(r, kept) || anew {
 			l.kept[r.Key] = r
 		}
 	}

@@ -42,8 +42,8 @@ type clusterState struct {
 	Reason  string          `json:"reason"` // why not
 	Members []clusterMember `json:"members"`
 
-	Digests []cluster.TableDigest `json:"digests"`
-	Equal   bool                  `json:"equal"` // whether all members answered, and alike
+	Digests []cluster.TableDigest `json:"digests,omitempty"`
+	Equal   *bool                 `json:"equal,omitempty"` // whether all members answered, and alike
 
 	Queue       queueState       `json:"queue"`
 	Drops       dropState        `json:"drops"`
@@ -113,11 +113,11 @@ func (a *API) readCluster(c *call) error {
 		}
 	}
 	if a.cluster == nil {
-		return c.answer(200, clusterState{Ready: true, Equal: true, Members: []clusterMember{}, Digests: []cluster.TableDigest{}})
+		return c.answer(200, clusterState{Ready: true, Members: []clusterMember{}})
 	}
 	s := a.cluster.Stats()
 	out := clusterState{
-		Enabled: true, Node: a.cluster.Name(), Members: []clusterMember{}, Digests: []cluster.TableDigest{},
+		Enabled: true, Node: a.cluster.Name(), Members: []clusterMember{},
 		Queue: queueState{s.QueuedRecords, s.QueuedBytes},
 		Drops: dropState{s.DroppedNews, s.DroppedFleeting, s.DroppedPackets},
 		Repair: repairState{
@@ -139,8 +139,9 @@ func (a *API) readCluster(c *call) error {
 	if ask {
 		ctx, cancel := context.WithTimeout(c.ctx, digestsTimeout)
 		defer cancel()
-		out.Digests = append(out.Digests, a.cluster.Digests(ctx)...)
-		out.Equal = equalDigests(out.Digests)
+		out.Digests = a.cluster.Digests(ctx)
+		equal := equalDigests(out.Digests)
+		out.Equal = &equal
 	}
 	return c.answer(200, out)
 }

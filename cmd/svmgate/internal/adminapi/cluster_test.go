@@ -86,7 +86,7 @@ func TestCluster(t *testing.T) {
 	w := newWorld(t, with(p))
 	var got clusterState
 	w.must(200, "GET", "/v1/cluster", "").json(t, &got)
-	if !got.Enabled || got.Node != "gw-1" || !got.Ready || got.Equal || len(got.Digests) != 3 {
+	if !got.Enabled || got.Node != "gw-1" || !got.Ready || got.Equal == nil || *got.Equal || len(got.Digests) != 3 {
 		t.Errorf("%+v", got)
 	}
 	at := store.Time{Time: p.Members()[0].Seen}
@@ -98,21 +98,22 @@ func TestCluster(t *testing.T) {
 		Queue: queueState{4, 400}, Drops: dropState{5, 6, 7}, Messages: messageState{8, 9},
 		Repair: repairState{10, 15, 11, 12, 13, 14, 16}, Clock: clockState{-0.25, true, 0}, Propagation: propagationState{0.01, 0.02},
 	}
-	got.Enabled, got.Node, got.Ready, got.Members, got.Digests = false, "", false, nil, nil
+	got.Enabled, got.Node, got.Ready, got.Members, got.Digests, got.Equal = false, "", false, nil, nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("figures %+v, want %+v", got, want)
 	}
 
 	p.root3 = "00000000000000aa"
-	if w.must(200, "GET", "/v1/cluster", "").json(t, &got); !got.Equal {
+	if w.must(200, "GET", "/v1/cluster", "").json(t, &got); !*got.Equal {
 		t.Error("equal digests are not equal")
 	}
 	p.away = true
-	if w.must(200, "GET", "/v1/cluster", "").json(t, &got); got.Equal {
+	if w.must(200, "GET", "/v1/cluster", "").json(t, &got); *got.Equal {
 		t.Error("digests are equal although a member did not answer")
 	}
-	if w.must(200, "GET", "/v1/cluster?digests=false", "").json(t, &got); len(got.Digests) != 0 {
-		t.Errorf("asked for no digests, got %+v", got.Digests)
+	got = clusterState{}
+	if w.must(200, "GET", "/v1/cluster?digests=false", "").json(t, &got); got.Digests != nil || got.Equal != nil {
+		t.Errorf("asked for no digests, got %+v, %v", got.Digests, got.Equal)
 	}
 }
 

@@ -79,9 +79,9 @@ func Start(ctx context.Context, opt Options) (*Gateway, error) {
 	if g.files != nil {
 		g.tasks.Go(func() { g.files.Watch(run) })
 	}
-	g.tasks.Go(func() { g.watch(run) })
 	g.ops.SetReady(nil)
 	g.announce()
+	g.tasks.Go(func() { g.watch(run) }) // from now on the assembly is its own
 	return g, nil
 }
 

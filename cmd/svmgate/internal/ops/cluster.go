@@ -52,6 +52,7 @@ func ClusterFamilies(c Cluster) []Family {
 				emit(float64(s.DroppedNews), "news")
 				emit(float64(s.DroppedFleeting), "fleeting")
 				emit(float64(s.DroppedPackets), "packets")
+				emit(float64(s.DroppedStreams), "streams")
 			},
 		},
 		count("messages_malformed", "Messages that can not be read.", func(s *cluster.Stats) uint64 { return s.Malformed }),
