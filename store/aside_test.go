@@ -157,3 +157,39 @@ func TestSetAsideBehindOneThatLacksItsName(t *testing.T) {
 	mustHave(t, next, second)
 	mustHave(t, dir, emptyPicture(t))
 }
+
+// The mark goes first: where SetAside fails in its midst, nobody takes the rest for
+// a table.
+func TestSetAsideMovesTheMarkFirst(t *testing.T) {
+	dir := t.TempDir()
+	want := filled(t, dir, "initech")
+	unfinished := filepath.Join(dir, newAside(nil)+partial)
+	names, _ := readNames(dir)
+	for _, name := range names {
+		if !isOurs(name) || name == formatName {
+			continue
+		}
+		obstacle := filepath.Join(unfinished, name, "obstacle")
+		if err := os.MkdirAll(obstacle, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := SetAside(dir); err == nil {
+			t.Fatalf("%s was moved over a directory", name)
+		}
+		if exists(filepath.Join(dir, formatName)) || !exists(filepath.Join(unfinished, formatName)) {
+			t.Fatal("the mark is still there")
+		}
+		if _, err := OpenDir(dir); err == nil {
+			t.Fatal("what is left is taken for a data directory")
+		}
+		if err := os.RemoveAll(filepath.Join(unfinished, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, err := SetAside(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustHave(t, path, want)
+	mustHave(t, dir, emptyPicture(t))
+}

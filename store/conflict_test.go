@@ -184,6 +184,11 @@ func TestConflictOfAChangeThatFailedIsToldLater(t *testing.T) {
 	if n, err := x.Apply(Batch{Records: []Record{row(2, 1)}}); err != nil || len(n.Conflicts) != 1 || len(*told) != 1 {
 		t.Errorf("Apply = %+v, %v; told %+v", n, err, *told)
 	}
+	// And one that loses is told of though it changes nothing.
+	n, err := x.Apply(Batch{Records: []Record{row(3, 3)}})
+	if err != nil || len(n.Records) != 0 || len(*told) != 2 || (*told)[1].Tenant != (TenantID{3}) {
+		t.Errorf("Apply = %+v, %v; told %+v", n, err, *told)
+	}
 }
 
 func TestToldConflictsAreBounded(t *testing.T) {
