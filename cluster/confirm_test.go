@@ -41,7 +41,7 @@ func startSilent(t *testing.T, n *clustertest.Network, count int) ([]member, []*
 		cfg.Table = tables[next]
 		next++
 	})
-	await(t, "all see all", 10*time.Second, met(all))
+	await(t, "all see all", 30*time.Second, met(all))
 	return all, tables
 }
 

@@ -52,6 +52,10 @@
 // the digests. A node that was away for longer than its peers have kept tombstones
 // may not take part: what they deleted would come back from it. It is told so by
 // [Stale], and starts anew from its peers.
+// Of two that did not see each other for so long, the one that was started first
+// keeps its table. Two groups of nodes that were parted for so long are not found
+// out, because each node has met others of its group all the time: what one group
+// deleted comes back from the other, so do not let that happen.
 //
 // # Strangers
 //

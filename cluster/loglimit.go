@@ -27,11 +27,10 @@ type lineCount struct {
 }
 
 func limit(l *slog.Logger) *limiter {
-	var h slog.Handler = slog.DiscardHandler
-	if l != nil {
-		h = l.Handler()
+	if l == nil {
+		l = slog.New(slog.DiscardHandler)
 	}
-	return &limiter{Handler: h, count: new(lineCount)}
+	return &limiter{Handler: l.Handler(), count: new(lineCount)}
 }
 
 func (l *limiter) Handle(ctx context.Context, r slog.Record) error {

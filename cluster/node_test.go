@@ -392,7 +392,7 @@ func TestMovedNode(t *testing.T) {
 		cancel()
 		_ = all[1].Stop(gone)
 		again := start(t, cluster.Config{Name: "n1", Transport: n.Transport("elsewhere"), Seeds: []string{n.Addr("n0")}})
-		await(t, "n1 known by its new address", time.Minute, func() bool {
+		await(t, "n1 known by its new address", 33*time.Second, func() bool {
 			return again.Stats().Alive == 2 && slices.ContainsFunc(all[0].Members(), func(m cluster.Member) bool {
 				return m.State == "alive" && m.Addr == n.Addr("elsewhere")
 			})

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -336,7 +335,7 @@ func (n events) NotifyAlive(node *memberlist.Node) error {
 
 // NotifyConflict hears of two nodes with one name.
 func (n events) NotifyConflict(known, other *memberlist.Node) {
-	if !bytes.Equal(known.Addr, other.Addr) || known.Port != other.Port {
+	if !known.Addr.Equal(other.Addr) || known.Port != other.Port {
 		n.log.Warn("two nodes have the same name, or one has moved: the one that was there first stays, until it is dead",
 			"name", known.Name, "addr", known.Address(), "other", other.Address())
 	}

@@ -18,13 +18,31 @@ type town struct {
 	t    *testing.T
 	life context.Context
 	work sync.WaitGroup
-	log  strings.Builder
+	log  lines
 
 	mu    sync.Mutex
 	nodes map[string]*dweller
 	cut   func(from, to string, what question) bool // whether a question is lost
 	asked map[question]int
 	bytes int
+}
+
+// lines are what was logged.
+type lines struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
 }
 
 // A dweller is a node of a town.
@@ -139,6 +157,13 @@ func (w *town) count(what question) int {
 	return w.asked[what]
 }
 
+// sent is how many bytes questions and answers had.
+func (w *town) sent() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bytes
+}
+
 func mapKey(id int) (k Key) {
 	k.Kind = 1
 	binary.BigEndian.PutUint64(k.ID[8:], uint64(id))
@@ -206,7 +231,7 @@ func TestRepairMakesTablesEqual(t *testing.T) {
 					nodes = append(nodes, w.add(Config{Name: fmt.Sprint("n", i)}, fill))
 				}
 				took := settle(t, 10*time.Second, nodes...)
-				t.Logf("equal after %v, %d exchanges, %d pulls, %d bytes", took, w.count(askDigest), w.count(askPull), w.bytes)
+				t.Logf("equal after %v, %d exchanges, %d pulls, %d bytes", took, w.count(askDigest), w.count(askPull), w.sent())
 				time.Sleep(15 * time.Second)
 				for _, n := range nodes {
 					if n.counts.differing.Load() != 0 {
