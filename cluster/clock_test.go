@@ -122,7 +122,7 @@ func TestClock(t *testing.T) {
 						c.judge(s.peers, s.alone)
 						judged = s.set
 					}
-					if got := c.Now().Sub(time.Now()); got != s.want {
+					if got := time.Until(c.Now()); got != s.want {
 						t.Errorf("step %d, %s: Now leads by %v, want %v", i, s.what, got, s.want)
 					}
 					if got := c.state.Load().wrong; got != s.wrong {

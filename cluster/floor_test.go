@@ -194,8 +194,8 @@ func TestWrongClockForgetsNothing(t *testing.T) {
 				}, fill(0, 100)))
 				settle(t, time.Minute, nodes...)
 				for _, n := range nodes {
-					if isStale(n) || n.Len() != 99 || n.repair.clock.Now().Sub(time.Now()).Abs() > time.Second {
-						t.Errorf("%s: stale %t, %d records, clock %v ahead", n.self, n.out.Load(), n.Len(), n.repair.clock.Now().Sub(time.Now()))
+					if isStale(n) || n.Len() != 99 || time.Until(n.repair.clock.Now()).Abs() > time.Second {
+						t.Errorf("%s: stale %t, %d records, clock %v ahead", n.self, n.out.Load(), n.Len(), time.Until(n.repair.clock.Now()))
 					}
 				}
 				if c := nodes[2].repair.clock.state.Load(); !c.wrong {
