@@ -12,7 +12,7 @@ RACE = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svm
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
-.PHONY: help build run test check fmt vet lint race cover fuzz fuzz-short bench bench-smoke bench-store crash examples oracle vsphere-big sample tools clean
+.PHONY: help build run test check fmt vet lint race cover fuzz fuzz-short bench bench-smoke bench-store crash lab examples oracle simulate vsphere-big sample tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,11 +74,17 @@ crash: ## 100 cycles of kill -9 under 64 writers, 5,000 flipped bits, a full dis
 	$(GO) test ./store -run 'Kill|Flip' -store.kills 100 -store.flips 5000 -timeout 30m -v
 	$(GO) test ./cmd/svmgate -run 'TestFullDisk|TestFailedSync' -count 1 -v
 
+lab: ## gateways in network namespaces: long cuts, 16 of them, a million VMs, 4,000 reports a second
+	$(GO) test ./cmd/svmgate/internal/lab -lab.long -count 1 -timeout 60m -v
+
 examples: ## build and run every example
 	@set -e; for main in examples/*/main.go; do dir=$$(dirname $$main); echo "$$dir:"; timeout 60 $(GO) run ./$$dir; done
 
 oracle: ## 1,000,000 random cases: the fast decision against the slow, obvious one
 	$(GO) test ./discovery -run TestOracle -oracle.cases 1000000 -timeout 30m
+
+simulate: ## 10,000 random clusters with faults, in virtual time; 20 restarts of 50 nodes at once
+	$(GO) test ./cluster/clustertest -run 'TestSeeds|TestMassRestart' -cluster.seeds 10000 -cluster.lasts 1m -cluster.restarts 20 -timeout 3h
 
 vsphere-big: ## read 64 hosts and 2,000 VMs from a simulated vCenter
 	$(GO) test ./cmd/svmgate/internal/inventory/vsphere -run TestVSphereLarge -vsphere.large -timeout 10m

@@ -16,10 +16,12 @@ import (
 type catalog struct {
 	view    *store.View
 	tenants []tenantFacts
-	svms    []svmFacts // by index
-	lines   []svmLine  // the same
-	members []member   // all SVMs
+	ids     []store.TenantID // of the tenants
+	svms    []svmFacts       // by index
+	lines   []svmLine        // the same
+	members []member         // all SVMs
 	circle  *circle
+	locals  *locals
 	byID    map[store.SVMID]int
 
 	words    *words
@@ -29,20 +31,20 @@ type catalog struct {
 	sets *atomic.Pointer[setTable]
 }
 
-// tenantFacts are a tenant's settings, compiled. Index 0 is "no tenant".
+// tenantFacts are a tenant's settings, compiled: 24 bytes, so that the processor
+// keeps those of ten thousand tenants at hand. Index 0 is "no tenant".
 type tenantFacts struct {
-	id         store.TenantID
-	gone       bool // deleted, or not heard of yet
-	inactive   bool // agents are given the SVM that does not exist
+	settings   uint64 // fingerprint
+	dedication uint32 // own index if some SVM is dedicated to the tenant, else 0
+	tag        uint16
+	version    uint16 // class of the agents' default version
+	gone       bool   // deleted, or not heard of yet
+	inactive   bool   // agents are given the SVM that does not exist
 	locked     bool
 	protection bool
 	algorithm  store.Algorithm
 	path       store.PathLevel
 	load       store.Load
-	tag        uint16
-	version    uint16 // class of the agents' default version
-	dedication uint32 // own index if some SVM is dedicated to the tenant, else 0
-	settings   uint64 // fingerprint
 }
 
 // svmFacts are what filters and preferences ask of an SVM.
@@ -84,7 +86,8 @@ type words struct {
 	tenants     map[store.TenantID]uint32       // that SVMs are or were dedicated to, from 1
 	classes     map[store.ProductVersion]uint16 // of agent versions
 	svmVersions map[store.ProductVersion]uint16
-	fits        [][]uint64 // by class: bits of SVM versions
+	fits        [][]uint64  // by class: bits of SVM versions
+	common      [256]uint16 // classes of versions of two numbers under 16
 }
 
 const (
@@ -104,6 +107,7 @@ func (s *Selector) follow(change *store.ViewChange) {
 		s.compileSVMs(next, old, change.SVMs)
 	} else {
 		next.svms, next.lines, next.members, next.circle, next.byID = old.svms, old.lines, old.members, old.circle, old.byID
+		next.locals, next.ids = old.locals, old.ids
 		next.words, next.versions, next.tenants = old.words, old.versions, old.tenants
 		next.sets = old.sets
 	}
@@ -112,13 +116,16 @@ func (s *Selector) follow(change *store.ViewChange) {
 	}
 	if old == nil || len(change.SVMs) > 0 {
 		next.tenants = make([]tenantFacts, next.view.NumTenants())
+		next.ids = make([]store.TenantID, next.view.NumTenants())
 		for i := range next.tenants {
-			next.tenants[i] = next.compileTenant(i)
+			next.tenants[i], next.ids[i] = next.compileTenant(i)
 		}
 	} else if len(change.Tenants) > 0 {
-		next.tenants = append(slices.Clone(old.tenants), make([]tenantFacts, next.view.NumTenants()-len(old.tenants))...)
+		more := next.view.NumTenants() - len(old.tenants)
+		next.tenants = append(slices.Clone(old.tenants), make([]tenantFacts, more)...)
+		next.ids = append(slices.Clone(old.ids), make([]store.TenantID, more)...)
 		for _, i := range change.Tenants {
-			next.tenants[i] = next.compileTenant(i)
+			next.tenants[i], next.ids[i] = next.compileTenant(i)
 		}
 	}
 	s.catalog.Store(next)
@@ -152,6 +159,7 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 		next.members = append(next.members, memberOf(f.entry))
 	}
 	next.circle = old.circle.follow(next.members)
+	next.locals = localsOf(next.svms)
 	next.sets = new(atomic.Pointer[setTable])
 	// Keys mean something else now, or every large class has other slots.
 	if renumbered || next.circle.scale != old.circle.scale {
@@ -181,22 +189,22 @@ func (c *catalog) compileVersions() {
 	}
 }
 
-func (c *catalog) compileTenant(i int) tenantFacts {
-	d, f := store.DefaultDiscovery(), tenantFacts{}
+func (c *catalog) compileTenant(i int) (f tenantFacts, id store.TenantID) {
+	d := store.DefaultDiscovery()
 	if i > 0 {
 		t := c.view.Tenant(i)
 		if t == nil {
-			return tenantFacts{gone: true}
+			return tenantFacts{gone: true}, id
 		}
 		d = t.Discovery
-		f.id, f.inactive = t.ID, t.Type == store.Complete && t.Status == store.Inactive
+		id, f.inactive = t.ID, t.Type == store.Complete && t.Status == store.Inactive
 	}
 	version, _ := store.ParseProductVersion(d.AgentVersion)
 	f.locked, f.protection, f.algorithm, f.path, f.load = d.Locked, d.Protection, d.Algorithm, d.Path, d.Load
 	f.tag, f.version = c.words.tag([]byte(d.Tag)), c.words.class(version)
-	f.dedication = c.words.tenants[f.id]
+	f.dedication = c.words.tenants[id]
 	f.settings = fingerprint(&d)
-	return f
+	return f, id
 }
 
 // fingerprint is equal on every gateway for equal settings.
@@ -248,6 +256,13 @@ func (w *words) tag(text []byte) uint16 {
 
 // class returns the class of an agent version.
 func (w *words) class(v store.ProductVersion) uint16 {
+	if v.Major < 16 && v.Minor < 16 {
+		return w.common[v.Major<<4|v.Minor]
+	}
+	return w.classOf(v)
+}
+
+func (w *words) classOf(v store.ProductVersion) uint16 {
 	if v.IsZero() {
 		return versionAny
 	}
@@ -340,8 +355,12 @@ func (w *words) with(view *store.View) *words {
 	return next
 }
 
-// fitAll works out which classes of agent versions fit which SVM versions.
+// fitAll works out which classes of agent versions fit which SVM versions, and the
+// classes of common versions.
 func (w *words) fitAll(matrix Matrix) {
+	for i := range w.common {
+		w.common[i] = w.classOf(store.ProductVersion{Major: uint16(i >> 4), Minor: uint16(i & 15)})
+	}
 	w.fits = make([][]uint64, firstClass+len(w.classes))
 	for agent, class := range w.classes {
 		row := make([]uint64, len(w.svmVersions)/64+1)

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/svmgate/svmgate/store"
@@ -112,6 +113,34 @@ func (c *circle) bitsOf(members []member) *slotBits {
 	b := new(slotBits)
 	c.eachSlot(members, func(_ member, slot int) { b.set(slot) })
 	return b
+}
+
+// largeOf works out what a large class has beside its members, whose indexes are
+// given as bits.
+func (c *circle) largeOf(members []member, indexes []uint64) *large {
+	l := &large{slots: c.bitsOf(members), indexes: indexes, ranks: new([circleSlots / 64]uint32)}
+	for i, word := range l.slots {
+		l.ranks[i] = uint32(len(l.sole))
+		for ; word != 0; word &= word - 1 {
+			slot := 64*i + bits.TrailingZeros64(word)
+			l.sole = append(l.sole, l.only(c.ownersOf(slot, &c.owners[slot])))
+		}
+	}
+	return l
+}
+
+// only returns the one of the owners that is a member, or many.
+func (l *large) only(owners []uint16) uint16 {
+	one := uint16(many)
+	for _, index := range owners {
+		if l.has(uint32(index)) {
+			if one != many {
+				return many
+			}
+			one = index
+		}
+	}
+	return one
 }
 
 // ownersOf returns the indexes of a slot's owners, p being what owners has for it.

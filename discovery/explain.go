@@ -94,7 +94,7 @@ func (s *Selector) Explain(q *Query) Explanation {
 			e.Tenant = &ExplainedTenant{ID: tenant.ID, Name: tenant.Name, Type: tenant.Type, Status: tenant.Status}
 		}
 	}
-	w := walk{s: s, c: c, q: &asked, a: &a, agent: hashAgent(q.BIOS)}
+	w := walk{s: s, c: c, q: &asked, a: &a, agent: hashAgent(q.BIOS), version: c.words.class(q.Version)}
 	w.prepare(t, slot, ok)
 	e.Facts = s.explainFacts(&w, t, q, slot, ok)
 	if a.Result == TenantInactive {

@@ -43,8 +43,14 @@ func mix(x uint64) uint64 {
 }
 
 // premix is mix without its last step, which leaves the upper 31 bits alone.
-func premix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+func premix(x uint64) uint64 { return foldmix(fold(x)) }
+
+// fold is the first step of premix, and foldmix what follows. As fold(a XOR b) is
+// fold(a) XOR fold(b), SVMs' hashes can be folded long before an agent asks.
+func fold(x uint64) uint64 { return x ^ x>>30 }
+
+func foldmix(x uint64) uint64 {
+	x *= 0xbf58476d1ce4e5b9
 	return (x ^ x>>27) * 0x94d049bb133111eb
 }
 

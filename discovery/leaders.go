@@ -21,13 +21,13 @@ const (
 
 // alike is what leaders are found by.
 type alike struct {
-	hashes []uint64 // hashSVM of the members; nil if they weigh differently
+	hashes []uint64 // hashSVM of the members, folded; nil if they weigh differently
 	floor  uint64   // about so many as floorReached reach it, of an agent's
 }
 
 // floorReached is so small that looking closely at those SVMs takes little time,
 // and so great that it is seldom less than three.
-const floorReached = 7
+const floorReached = 8
 
 // alikeOf returns what leaders needs of the members of a small class.
 func alikeOf(members []member) (a alike) {
@@ -39,7 +39,7 @@ func alikeOf(members []member) (a alike) {
 		if members[i].inverse != members[0].inverse {
 			return alike{}
 		}
-		a.hashes[i] = members[i].hash
+		a.hashes[i] = fold(members[i].hash)
 	}
 	if len(members) > 2*floorReached {
 		a.floor = -(^uint64(0) / uint64(len(members)) * floorReached)
@@ -63,25 +63,34 @@ func (l leaders) with(x uint64) leaders {
 	return l
 }
 
-// leaders returns an agent's leaders of a class. Where less than four reach the
-// floor, the floor is in their place: all others are under it.
+// leaders returns an agent's leaders of a class. Where just three reach the floor,
+// it is in place of the fourth: all others are under it.
 func (a *alike) leaders(agent uint64) leaders {
-	l := leaders{a.floor, a.floor, a.floor, a.floor}
-	if a.floor == 0 {
-		for i, h := range a.hashes {
-			l = l.with(premix(agent^h)&^63 | uint64(i))
+	agent = fold(agent)
+	if a.floor != 0 {
+		if l := a.above(agent); l.third != a.floor {
+			return l
 		}
-		return l
 	}
+	var l leaders
+	for i, h := range a.hashes {
+		l = l.with(foldmix(agent^h)&^63 | uint64(i))
+	}
+	return l
+}
+
+// above returns the leaders of those that reach the floor. The agent is folded.
+func (a *alike) above(agent uint64) leaders {
 	var under uint64 // a bit for each, the last one's being the lowest
 	for _, h := range a.hashes {
-		_, borrow := bits.Sub64(premix(agent^h), a.floor, 0)
+		_, borrow := bits.Sub64(foldmix(agent^h), a.floor, 0)
 		under, _ = bits.Add64(under, under, borrow)
 	}
+	l := leaders{a.floor, a.floor, a.floor, a.floor}
 	for reach := ^under << (64 - len(a.hashes)); reach != 0; {
 		i := bits.LeadingZeros64(reach)
 		reach &^= 1 << 63 >> i
-		l = l.with(premix(agent^a.hashes[i])&^63 | uint64(i))
+		l = l.with(foldmix(agent^a.hashes[i])&^63 | uint64(i))
 	}
 	return l
 }

@@ -71,7 +71,7 @@ func (w *walk) rank(members []member, n int) {
 // SVMs are wanted, before it looks at one: so they are waited for together.
 func (w *walk) probe(l *large, n int) {
 	var slots [MaxLimit]uint32
-	var owners [MaxLimit]pair
+	var owners [MaxLimit]uint16
 	c := w.c.circle
 	for i := 0; i < MaxProbes && w.a.n < n; {
 		met, want := 0, n-w.a.n
@@ -81,10 +81,14 @@ func (w *walk) probe(l *large, n int) {
 			met += l.slots.at(slot)
 		}
 		for j, slot := range slots[:met] {
-			owners[j] = c.owners[slot]
+			owners[j] = l.ownerOf(int(slot))
 		}
 		for j, slot := range slots[:met] {
-			w.meet(l, c.ownersOf(int(slot), &owners[j]), n)
+			if owners[j] == many {
+				w.meet(l, c.ownersOf(int(slot), &c.owners[slot]), n)
+			} else if w.a.n < n && w.usable(uint32(owners[j])) {
+				w.take(uint32(owners[j]))
+			}
 		}
 	}
 }
@@ -110,8 +114,15 @@ func (w *walk) meet(l *large, owners []uint16, n int) {
 	}
 }
 
-// cheaper reports whether a comes before b where the first probe is the same.
+// cheaper reports whether a comes before b where the first probe is the same. Of
+// SVMs that weigh alike it looks at the premixes, as leaders do.
 func (w *walk) cheaper(a, b *member) bool {
+	if a.inverse == b.inverse && a.inverse >= inverse(maxAlike) {
+		x, y := premix(w.agent^a.hash), premix(w.agent^b.hash)
+		if max(x, y)-min(x, y) >= leadGap {
+			return x > y
+		}
+	}
 	return w.c.before(&ranked{cost: cost(w.agent, a.hash, a.inverse), index: a.index},
 		&ranked{cost: cost(w.agent, b.hash, b.inverse), index: b.index})
 }

@@ -43,76 +43,76 @@ func (s *Selector) Select(q *Query, a *Answer) {
 // Decide answers q into a like [Selector.Select], and remembers nothing.
 func (s *Selector) Decide(q *Query, a *Answer) { s.decide(q, a) }
 
+// decide does what depends on the agent alone before it looks at the slot: the
+// processor does it while the slot comes from memory.
 func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
-	c, slot, ok := s.lookup(q)
-	t := &c.tenants[0]
-	if ok {
-		t = &c.tenants[slot.Tenant()]
-	}
-	a.n = 0
-	switch agent := hashAgent(q.BIOS); {
-	case !ok && !s.serve:
-		a.Result, a.RefreshSeconds, a.Revision = NotRegistered, refresh(RefreshNone, agent), 0
-	case t.inactive:
-		a.Result, a.n, a.picks[0] = TenantInactive, 1, s.dead
-		a.finish(t, agent)
-	default:
-		var w walk
-		w.s, w.c, w.q, w.a, w.agent = s, c, q, a, agent
-		w.prepare(t, slot, ok)
-		w.run(c)
-		a.finish(t, agent)
-	}
-	return c, slot, ok
-}
-
-// lookup finds the VM and a catalog that knows all it refers to. A VM that the
-// question may not see is not found.
-func (s *Selector) lookup(q *Query) (*catalog, store.Slot, bool) {
 	c := s.catalog.Load()
 	slot, ok := s.table.Lookup(&q.BIOS)
-	if !ok {
-		return c, slot, false
-	}
-	if !c.knows(slot) {
+	var w walk
+	w.s, w.c, w.q, w.a, w.agent, w.version = s, c, q, a, slot.Hash(), c.words.class(q.Version)
+	spread := mix(w.agent + golden)
+	a.n, a.RefreshSeconds = 0, refreshServed(spread)
+
+	if ok && !c.knows(slot) {
 		// The VM is newer than the catalog we loaded; the table publishes what a
 		// VM refers to before the VM, so the present one has it, unless the
 		// selector is closed.
-		if c = s.catalog.Load(); !c.knows(slot) {
-			return c, slot, false
+		c = s.catalog.Load()
+		w.c, w.version = c, c.words.class(q.Version)
+		ok = c.knows(slot)
+	}
+	t := &c.tenants[0]
+	if ok {
+		t = &c.tenants[slot.Tenant()]
+		// A VM that the question may not see is not found.
+		if t.gone || q.Authenticated && c.ids[slot.Tenant()] != q.Tenant {
+			t, ok = &c.tenants[0], false
 		}
 	}
-	t := &c.tenants[slot.Tenant()]
-	return c, slot, !t.gone && (!q.Authenticated || t.id == q.Tenant)
+	switch {
+	case !ok && !s.serve:
+		a.Result, a.RefreshSeconds, a.Revision = NotRegistered, refreshNone(spread), 0
+		return c, slot, ok
+	case t.inactive:
+		a.Result, a.n, a.picks[0] = TenantInactive, 1, s.dead
+	default:
+		w.prepare(t, slot, ok)
+		w.run(c)
+	}
+	if a.n == 0 {
+		a.Result, a.RefreshSeconds = NoSVM, refreshNone(spread)
+	}
+	a.Revision = t.revision(a)
+	return c, slot, ok
 }
 
 func (c *catalog) knows(slot store.Slot) bool {
 	return slot.Tenant() < len(c.tenants) && slot.Version() < len(c.versions) && slot.Path() < c.view.NumPaths()
 }
 
-// finish works out what follows from the result.
-func (a *Answer) finish(t *tenantFacts, agent uint64) {
-	seconds, print := RefreshServed, uint64(0)
-	if a.n == 0 {
-		a.Result, seconds = NoSVM, RefreshNone
-	} else {
+// revision is the fingerprint of an answer.
+func (t *tenantFacts) revision(a *Answer) uint64 {
+	print := uint64(0)
+	if a.n > 0 {
 		print = a.picks[0].print
 	}
-	a.RefreshSeconds = refresh(seconds, agent)
-	a.Revision = mix(mix(t.settings+uint64(a.Result)*golden)^print) & (1<<53 - 1)
+	return mix(mix(t.settings+uint64(a.Result)*golden)^print) & (1<<53 - 1)
 }
 
-// refresh spreads an interval by ±10 % over agents.
-func refresh(seconds int, agent uint64) int {
-	spread := uint64(2*seconds/10 + 1)
-	return seconds - seconds/10 + int(mix(agent+golden)%spread)
+// refreshServed and refreshNone spread an interval by ±10 % over agents.
+func refreshServed(spread uint64) int {
+	return RefreshServed - RefreshServed/10 + int(spread%(2*RefreshServed/10+1))
+}
+
+func refreshNone(spread uint64) int {
+	return RefreshNone - RefreshNone/10 + int(spread%(2*RefreshNone/10+1))
 }
 
 // prepare gathers the facts of the question: from the query, else from the VM's
 // record, else from the tenant's settings.
 func (w *walk) prepare(t *tenantFacts, slot store.Slot, registered bool) {
 	q, c := w.q, w.c
-	version, os, kind := c.words.class(q.Version), q.OS, q.Kind
+	version, os, kind := w.version, q.OS, q.Kind
 	var path store.PathSymbols
 	if registered {
 		path = c.view.Path(slot.Path())
@@ -148,6 +148,7 @@ func (w *walk) prepare(t *tenantFacts, slot store.Slot, registered bool) {
 	w.host, w.wide = path.At(store.PathHost), path.At(w.s.level)
 	w.base = makeKey(tag, version, protection, os, kind, t.dedication)
 	w.preferLocal = algorithm == store.Standard
+	w.nearby = w.preferLocal && c.locals.near(w.host, w.wide)
 	w.area = w.base
 	if algorithm == store.Extended && level != store.PathIgnore {
 		w.area = w.base.in(scoped+part(level), path.At(level), 0)

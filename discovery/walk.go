@@ -1,6 +1,10 @@
 package discovery
 
-import "github.com/svmgate/svmgate/store"
+import (
+	"math/bits"
+
+	"github.com/svmgate/svmgate/store"
+)
 
 // A group is the SVMs of one class as a walk goes over them. In a candidate set
 // it has just its members; while the set does not stand, members are all SVMs of
@@ -17,6 +21,24 @@ type group struct {
 type large struct {
 	slots   *slotBits
 	indexes []uint64
+
+	// sole has the owner of each slot, or many, in their order; and ranks how many
+	// slots are before each 64. A set's own are few and near each other, where the
+	// circle's would have to come from all over memory.
+	sole  []uint16
+	ranks *[circleSlots / 64]uint32
+}
+
+// many stands for owners that are more than one, or are not known here.
+const many = 1<<16 - 1
+
+// ownerOf returns the index of a slot's only owner, or many.
+func (l *large) ownerOf(slot int) uint16 {
+	if l.sole == nil {
+		return many
+	}
+	before := l.slots[slot/64] & (1<<(slot%64) - 1)
+	return l.sole[int(l.ranks[slot/64])+bits.OnesCount64(before)]
 }
 
 func (l *large) has(index uint32) bool {
@@ -37,7 +59,9 @@ type walk struct {
 	os          store.GuestOS
 	load        store.Load
 	host, wide  store.Symbol
+	version     uint16
 	preferLocal bool
+	nearby      bool   // and some SVM is local to the VM
 	base, area  setKey // settings alone, and with the scope
 
 	failed  [MaxLimit]uint32
@@ -61,7 +85,7 @@ func (w *walk) run(c *catalog) {
 	sets := c.sets.Load()
 	area := sets.find(w.area)
 	var near *set
-	if w.preferLocal && (w.host != 0 || w.wide != 0) {
+	if w.nearby {
 		near = sets.find(w.nearKey())
 		if near == nil {
 			w.s.miss(c, w.nearKey())
@@ -100,7 +124,7 @@ func (s *Selector) miss(c *catalog, k setKey) {
 // takeClass appends the SVMs of a class: the local ones, then the rest. The local
 // ones are among the rest, but those that are usable have been taken by then.
 func (w *walk) takeClass(near, area *set) {
-	if w.preferLocal && (w.host != 0 || w.wide != 0) {
+	if w.nearby {
 		w.key = w.nearKey()
 		w.takeGroup(near)
 		if w.a.n >= w.limit {

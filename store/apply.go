@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -18,6 +17,9 @@ type Batch struct {
 	// From names where the records come from, for subscribers that pass news on
 	// and must not send it back.
 	From string
+	// Lenient leaves out, and counts, what is no record: without a version, or with
+	// a value that can not be read. It is for what comes from peers.
+	Lenient bool
 }
 
 // Apply changes the table: all of the batch or, on an error, nothing. It returns
@@ -25,13 +27,13 @@ type Batch struct {
 // made at the same time reach the disk together. Records that merging does not
 // prefer are dropped silently, and records from more than [MaxSkew] in the future
 // are refused and counted: neither is an error. A record whose value can not be
-// read is one.
+// read is one, unless the batch is lenient.
 //
 // Errors wrap [ErrReadOnly], [ErrFull] or [ErrClosed].
 func (t *Table) Apply(b Batch) (*News, error) {
 	c := &change{from: b.From, told: true, fn: func(tx *Tx) error {
 		for _, r := range b.Records {
-			if err := tx.merge(r); err != nil {
+			if err := tx.merge(r, b.Lenient); err != nil {
 				return err
 			}
 		}
@@ -44,20 +46,32 @@ func (t *Table) Apply(b Batch) (*News, error) {
 }
 
 // merge stages a record if the table prefers it to its own.
-func (tx *Tx) merge(r Record) error {
+func (tx *Tx) merge(r Record, lenient bool) error {
 	t := tx.table
-	if r.Version.IsZero() {
+	switch {
+	case r.Version.IsZero() && lenient:
+		t.unreadable.Add(1)
+		return nil
+	case r.Version.IsZero():
 		r.Version = t.clock.next()
-	} else if !t.clock.admissible(r.Version) {
-		t.refused.Add(1)
-		t.log.Warn("record from the future refused: check the clocks of the gateways", "key", r.Key)
+	case !t.clock.admissible(r.Version):
+		t.refuse(&r)
 		return nil
 	}
 	t.clock.observe(r.Version)
 	if err := r.check(); err != nil {
+		if lenient {
+			t.unreadable.Add(1)
+			return nil
+		}
 		return fmt.Errorf("record %s: %w", r.Key, err)
 	}
-	winner, changed := merge(tx.record(r.Key), r)
+	have := tx.record(r.Key)
+	if t.isForgotten(&have, &r) {
+		return nil
+	}
+	winner, changed := merge(have, r)
+	tx.conflicting(&have, &r, &winner)
 	if !changed {
 		return nil
 	}
@@ -70,31 +84,37 @@ func (tx *Tx) merge(r Record) error {
 }
 
 // record returns the record of a key as it is in this change, on top of those
-// that are written together with it.
+// that are written together with it. The value of a VM's may be valid only until
+// the next call.
 func (tx *Tx) record(key Key) Record {
 	if r, ok := tx.group.find(key); ok {
 		return r
 	}
-	return tx.table.current(key)
+	return tx.table.currentIn(&tx.table.packing.mem, key)
 }
 
 // current returns the record of a key as it is now.
 func (t *Table) current(key Key) Record {
+	return t.currentIn(&values{}, key)
+}
+
+// currentIn is current into memory that was used before.
+func (t *Table) currentIn(mem *values, key Key) Record {
 	if key.Kind != KindVM && key.Kind != KindPlacement {
 		return t.rows[key]
 	}
-	e := t.entryOf(key.ID)
+	e := t.entryIn(mem, key.ID)
 	return *e.record(key.Kind)
 }
 
 // checkBounds fails if the staged records would exceed a bound of the table. It
 // runs before the journal, so that what is journalled can always be committed.
 func (t *Table) checkBounds(s *stage) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.roomy(len(s.rows)) {
 		return nil
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var tenants, svms idSet // that have no index yet
 	tenant := func(id TenantID) {
 		if _, ok := t.symbols.tenantIndex[id]; !ok {
@@ -174,6 +194,7 @@ func (t *Table) commit(s *stage) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.packing.forget()
 	var tenants, svms idSet
 	touchedTokens := false
 	for i := range s.rows {
@@ -198,7 +219,7 @@ func (t *Table) commit(s *stage) error {
 			touchedTokens = true
 			t.tokenRows[r.Key.ID] = *r
 		}
-		t.rows[r.Key] = *r
+		t.setRow(r)
 	}
 	for _, id := range tenants.list {
 		if _, ok := t.symbols.tenantIndex[id]; !ok {
@@ -366,9 +387,4 @@ func fingerprint(versions ...Version) uint64 {
 		e.version(v)
 	}
 	return xxhash.Sum64(e) & (1<<53 - 1)
-}
-
-// sameValue reports whether a record already says what value says.
-func sameValue(r Record, value []byte) bool {
-	return !r.Version.IsZero() && bytes.Equal(r.Value, value)
 }

@@ -119,7 +119,9 @@ func (t *Table) writeKeys(ctx context.Context, s *snapshotWriter, keys map[Key]s
 func (t *Table) recordsOf(keys map[Key]struct{}) []Record {
 	list := make([]Record, 0, len(keys))
 	for key := range keys {
-		list = append(list, t.current(key))
+		if r := t.current(key); !r.Version.IsZero() { // else forgotten since
+			list = append(list, r)
+		}
 	}
 	return list
 }
@@ -230,7 +232,7 @@ func removeFiles(dir string, names []string) (err error) {
 // before anything is changed. Other writers go on; an error may come in the midst of it, and calling
 // it again goes on from there. The Summary counts what was written.
 func (t *Table) RestoreAsNew(backup io.ReaderAt, size int64) (Summary, error) {
-	from := newTable(Config{Clock: t.clock.now})
+	from := newTable(Config{Clock: t.clock.physical})
 	if err := from.loadSnapshot(backup, size); err != nil {
 		return Summary{}, fmt.Errorf("%w: %w", ErrBackup, err)
 	}
@@ -301,7 +303,8 @@ func (tx *Tx) renew(from *Table, list []Record, sum *Summary) error {
 			if err != nil {
 				return err
 			}
-			tx.supersede(&row, tx.record(r.Key))
+			have := tx.vm(r.Key.ID)
+			tx.supersede(&row, &have.registration)
 			value = row.encode()
 		}
 		tx.write(r.Key, value)

@@ -27,11 +27,19 @@ type bigTable struct {
 }
 
 var sharedTable = sync.OnceValue(func() *bigTable {
-	b := &bigTable{vms: *benchVMs, tenants: make([]TenantID, benchTenants)}
+	vms := *benchVMs
 	if testing.Short() {
-		b.vms /= 20
+		vms /= 20
 	}
 	before := heapBytes()
+	b := newBigTable(vms)
+	b.VMs(BIOSID{}, &b.tenants[0], 1)
+	b.bytes = heapBytes() - before
+	return b
+})
+
+func newBigTable(vms int) *bigTable {
+	b := &bigTable{vms: vms, tenants: make([]TenantID, benchTenants)}
 	b.Table, _ = Open(Config{})
 	err := b.Update(func(tx *Tx) error {
 		for i := range b.tenants {
@@ -46,10 +54,8 @@ var sharedTable = sync.OnceValue(func() *bigTable {
 	for n := range b.vms {
 		b.commit(n)
 	}
-	b.VMs(BIOSID{}, &b.tenants[0], 1)
-	b.bytes = heapBytes() - before
 	return b
-})
+}
 
 func heapBytes() uint64 {
 	runtime.GC()
@@ -71,14 +77,14 @@ func (b *bigTable) commit(n int) {
 		Path: Path{Host: fmt.Sprint("esx-", n%4000), Cluster: fmt.Sprint("c", n%200), Zone: "dc1"},
 		OS:   OSServer, Kind: AgentLinux, Version: "12.0.0.455",
 	}
-	staged := stage{rows: []Record{
-		{Key: Key{KindVM, id}, Version: at, Value: row.encode()},
-		{Key: Key{KindPlacement, id}, Version: Version{at.Clock + 1, at.Node}, Value: place.encode()},
-	}}
+	var staged stage
+	staged.put(Record{Key: Key{KindVM, id}, Version: at, Value: row.encode()})
+	staged.put(Record{Key: Key{KindPlacement, id}, Version: Version{at.Clock + 1, at.Node}, Value: place.encode()})
 	if err := b.packVMs(&staged); err != nil {
 		panic(err)
 	}
 	b.writeVMs()
+	b.packing.forget()
 }
 
 // BenchmarkMemoryPerVM reports what a VM takes: in slots, which questions read;
@@ -217,9 +223,9 @@ func BenchmarkBlocks(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			next := new(vmTable)
+			next, buckets := new(vmTable), new([Buckets]bucket)
 			eachShard(func(i int) {
-				if err := next.loadBlock(i, blocks[i], d); err != nil {
+				if err := next.loadBlock(i, blocks[i], d, buckets); err != nil {
 					b.Error(err)
 				}
 			})
@@ -254,6 +260,32 @@ func eachShard(fn func(shard int)) {
 		})
 	}
 	wg.Wait()
+}
+
+// BenchmarkGroup makes the changes of 512 callers as one group, without a journal
+// and without callers: it is what a leader has to do for each of them. As in
+// DurableWrites of bench/journals, nine in ten move a VM, one in ten registers one.
+func BenchmarkGroup(b *testing.B) {
+	const size = 512
+	table := newBigTable(min(*benchVMs, 100_000))
+	waiting := make([]*change, size)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for i := range waiting {
+			vm, _ := table.VM(numberedBIOS(rand.IntN(table.vms)))
+			vm.Path.Host = fmt.Sprint("esx-", rand.IntN(4000))
+			if i%10 == 0 {
+				vm.BIOS, vm.ID = BIOSID(NewVMID()), NewVMID()
+			}
+			waiting[i] = &change{fn: func(tx *Tx) error { _, err := tx.PutVM(vm); return err }}
+		}
+		b.StartTimer()
+		for rest := waiting; len(rest) > 0; {
+			rest = table.group(rest)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*size), "us/change")
 }
 
 // BenchmarkUpdate registers VMs in changes of a thousand, without a journal.

@@ -1,7 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -33,6 +37,9 @@ func TestClockNeverGoesBack(t *testing.T) {
 				c.observe(seen)
 				newest = maxVersion(newest, seen)
 				continue
+			}
+			if rapid.Bool().Draw(t, "read") {
+				c.read()
 			}
 			v := c.next()
 			if v.Compare(newest) <= 0 {
@@ -119,4 +126,75 @@ func TestVersionsWithinARecordAreBoundedToo(t *testing.T) {
 			t.Errorf("a %s from the future within a record of today is taken", name)
 		}
 	}
+}
+
+// The bound is a time in milliseconds: what is within the last of them is taken,
+// whatever its counter, and nothing beyond.
+func TestTheBoundOfTheFutureIsAMillisecond(t *testing.T) {
+	physical := newStopped()
+	x := open(t, Config{Clock: physical.time})
+	last := physical.version(MaxSkew)
+	last.Clock |= 1<<counterBits - 1
+	beyond := Version{Clock: last.Clock + 1, Node: 7}
+	x.apply(t, Record{Key: Key{200, [16]byte{1}}, Version: beyond, Value: []byte("x")})
+	x.apply(t, Record{Key: Key{200, [16]byte{2}}, Version: last, Value: []byte("x")})
+	if n := x.Stats().SkewRefused; n != 1 || len(x.all()) != 1 || x.all()[0].Version != last {
+		t.Errorf("%d refused; the table has %v", n, x.all())
+	}
+	// Admitting it makes room for nothing later; what is written here is.
+	x.apply(t, Record{Key: Key{200, [16]byte{3}}, Version: Version{Clock: beyond.Clock + 1, Node: 7}, Value: []byte("x")})
+	if n := x.Stats().SkewRefused; n != 2 {
+		t.Errorf("%d refused, want 2", n)
+	}
+	x.apply(t, Record{Key: Key{200, [16]byte{2}}, Value: []byte("here")})
+	if got := x.record(Key{200, [16]byte{2}}); string(got.Value) != "here" || got.Version.Compare(last) <= 0 {
+		t.Errorf("what is written after that is %v", got)
+	}
+	if ahead := x.Stats().Ahead; ahead != MaxSkew+time.Millisecond {
+		t.Errorf("the table is %v ahead", ahead)
+	}
+}
+
+// A clock that shows a time before 1970, as one without a battery does, or the end of
+// time, is no reason to take everything, nor to write what is older than all.
+func TestClocksThatAreNoClocks(t *testing.T) {
+	for _, at := range []time.Time{{}, time.Unix(-1, 0), time.Unix(0, 0), time.Unix(1<<40, 0)} {
+		physical := &stopped{at}
+		x := open(t, Config{Clock: physical.time})
+		x.apply(t, Record{Key: Key{200, [16]byte{1}}, Value: []byte("first")})
+		x.apply(t, Record{Key: Key{200, [16]byte{1}}, Value: []byte("second")})
+		if got := x.record(Key{200, [16]byte{1}}); string(got.Value) != "second" || got.Version.IsZero() {
+			t.Errorf("at %v the table has %v", at, got)
+		}
+		if at.Unix() > 0 {
+			continue
+		}
+		x.apply(t, Record{Key: Key{200, [16]byte{2}}, Version: newStopped().version(0), Value: []byte("x")})
+		if n := x.Stats().SkewRefused; n != 1 {
+			t.Errorf("at %v %d records of today are refused", at, n)
+		}
+	}
+}
+
+// A flood of refused records is counted, and told in a line a second.
+func TestRefusalsAreToldOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines bytes.Buffer
+		x := open(t, Config{Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+		future := Record{Key: Key{200, [16]byte{1}}, Value: []byte("x")}
+		for range 1000 {
+			future.Version = Version{Clock: latest(time.Now()) + 1, Node: 1}
+			x.apply(t, future, future, future)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := strings.Count(lines.String(), "\n"); n != 10 {
+			t.Errorf("%d lines in 10 s:\n%s", n, lines.String())
+		}
+		if n := x.Stats().SkewRefused; n != 3000 {
+			t.Errorf("%d are counted, want 3000", n)
+		}
+		if !strings.Contains(lines.String(), "records=300 ") {
+			t.Errorf("no line says how many:\n%s", lines.String())
+		}
+	})
 }

@@ -24,6 +24,7 @@ import (
 //	log-N                 the log, in segments: all changes, in order
 //	snapshot-N            all records, as they were when segment N began or later
 //	lock                  locked by the process that has the directory open
+//	aside-TIME            a directory: what SetAside put there
 //
 // and is read by taking the newest snapshot and merging the log from segment N
 // on into it. Because merging does not mind what comes twice, a snapshot is
@@ -202,6 +203,12 @@ func readFormat(f *os.File) (int, error) {
 // comes before them, and last only in Restore.
 func (d *Dir) begin() error {
 	names, err := readNames(d.path)
+	if err == nil {
+		err = resumeAside(d.path, names)
+	}
+	if err == nil {
+		names, err = readNames(d.path)
+	}
 	if err != nil {
 		return fmt.Errorf("store: data directory: %w", err)
 	}

@@ -47,6 +47,14 @@
 // the future is refused and counted: one bad clock must never make a record
 // immortal.
 //
+// # Gateways that agree
+//
+// Tables are compared by [Table.Digest], a fingerprint of each of [Buckets] parts,
+// and what differs is read with [Table.ScanBucket] and brought in with a lenient
+// [Batch]. [News] is what is to be passed on; its conflicts are what merging had to
+// give up. This package knows nothing of the network: it is all that a program needs
+// to keep tables alike.
+//
 // # What lasts
 //
 // A table with a [Dir] keeps its records on disk: every change in a log, and now
@@ -68,6 +76,5 @@
 // A table holds at most [MaxTenants] tenants, [MaxSVMs] SVMs, [MaxPaths]
 // distinct placements, as many distinct names of path levels, and [MaxVersions]
 // distinct agent versions. Reaching a bound is an error that names it. What was
-// deleted counts, too: its tombstone stays, and in this release tombstones are
-// kept for ever.
+// deleted counts, too, even when its tombstone is forgotten: see [Table.Forget].
 package store

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 )
@@ -113,11 +112,15 @@ const maxGroup = 16 << 20
 
 // group makes changes, as many as are to be written as one, and returns the rest.
 func (t *Table) group(waiting []*change) (rest []*change) {
-	g := &group{table: t}
+	g := &t.forming
+	defer g.reset()
 	n := g.stageAll(waiting)
 	made, rest := waiting[:n], waiting[n:]
+	packed := t.packMeanwhile(&g.stage)
 	failed := t.append(lasting(g.rows))
+	packed()
 	if failed != nil {
+		t.packing.forget()
 		g.keepPassing(made)
 	}
 	t.writing.Lock()
@@ -134,13 +137,19 @@ func (t *Table) group(waiting []*change) (rest []*change) {
 	return rest
 }
 
-// group is what is written as one.
+// group is what is written as one. Its memory is used for one after another.
 type group struct {
 	stage
-	table *Table
-	lasts bool                // whether there is anything for the journal
-	names map[string]TenantID // of tenants named in its changes; zero: name given up
-	tx    Tx
+	table  *Table
+	lasts  bool                // whether there is anything for the journal
+	names  map[string]TenantID // of tenants named in its changes; zero: name given up
+	tx     Tx
+	values []byte // memory for those of VMs
+}
+
+func (g *group) reset() {
+	g.stage.reset()
+	g.lasts, g.names, g.tx = false, nil, Tx{}
 }
 
 // stageAll runs changes until the group is large enough, and returns how many.
@@ -148,6 +157,7 @@ func (g *group) stageAll(waiting []*change) int {
 	t := g.table
 	t.writing.Lock()
 	defer t.writing.Unlock()
+	t.clock.read()
 	size := 0
 	for i, c := range waiting {
 		if size > maxGroup {
@@ -170,11 +180,12 @@ func (g *group) stageOne(c *change) {
 		return
 	}
 	tx := &g.tx
-	*tx = Tx{table: t, group: g, now: t.clock.now()}
+	*tx = Tx{table: t, group: g, now: t.clock.now}
 	g.begin()
 	c.relies = g.lasts
 	c.run(tx)
-	if c.refused == nil {
+	made, lasting := g.changes()
+	if c.refused == nil && made {
 		c.refused = t.checkBounds(&g.stage)
 	}
 	if c.refused != nil {
@@ -182,14 +193,13 @@ func (g *group) stageOne(c *change) {
 		return
 	}
 	if c.told || len(t.listeners.fns) > 0 {
-		c.news = &News{From: c.from, Records: g.change()}
+		c.news = &News{From: c.from, Records: g.change(), Conflicts: tx.conflicts}
 	}
-	switch made := g.change(); {
-	case len(made) == 0:
-	case slices.ContainsFunc(made, lasts):
+	switch {
+	case lasting:
 		c.relies, g.lasts = true, true
-	default:
-		c.passing = made
+	case made:
+		c.passing = g.change()
 	}
 	for name, id := range tx.names {
 		if g.names == nil {
@@ -241,8 +251,8 @@ func (t *Table) tell(made []*change) {
 		if c.news == nil || c.err != nil {
 			continue
 		}
-		c.news.View = view
-		if len(c.news.Records) == 0 {
+		c.news.View, c.news.Conflicts = view, t.told.fresh(c.news.Conflicts)
+		if len(c.news.Records)+len(c.news.Conflicts) == 0 {
 			continue
 		}
 		for _, fn := range t.listeners.fns {

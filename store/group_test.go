@@ -357,3 +357,24 @@ func TestWhatAGroupHasTakenIsTaken(t *testing.T) {
 		}
 	})
 }
+
+// What a newer release adds to a VM's record is gone once this one writes the VM:
+// so writing it is news even if all that this release knows stays the same.
+func TestPutVMOverWhatANewerReleaseWrote(t *testing.T) {
+	x := open(t, Config{})
+	vm := VM{BIOS: BIOSID{1}, ID: VMID{1}, Name: "vm", Path: Path{Host: "h"}, Version: "12.0"}
+	row := vmRow{ID: vm.ID, Name: vm.Name}
+	place := placementRow{Path: vm.Path, Version: vm.Version}
+	for kind, value := range map[Kind][]byte{KindVM: row.encode(), KindPlacement: place.encode()} {
+		x.apply(t, Record{Key: Key{KindVM, vm.BIOS}, Value: row.encode()}, Record{Key: Key{KindPlacement, vm.BIOS}, Value: place.encode()})
+		x.apply(t, Record{Key: Key{kind, vm.BIOS}, Value: append(value, "newer"...)})
+		for _, want := range []bool{true, false} {
+			x.must(t, func(tx *Tx) error {
+				if news, err := tx.PutVM(vm); news != want || err != nil {
+					t.Errorf("PutVM over a newer %v = %v, %v; want %v", kind, news, err, want)
+				}
+				return nil
+			})
+		}
+	}
+}

@@ -9,7 +9,7 @@ type Journal interface {
 	Replay(fn func(Record) error) error
 
 	// Append keeps records: all of them or, on an error, none. When it returns
-	// nil they are on disk. Errors wrap [ErrReadOnly].
+	// nil they are on disk. Errors wrap [ErrReadOnly]. It must not keep the slice.
 	Append(records []Record) error
 
 	// Close releases the journal.

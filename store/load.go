@@ -23,8 +23,9 @@ func (t *Table) load() error {
 	if err != nil {
 		return fmt.Errorf("store: read the journal: %w", err)
 	}
-	if newest := (Version{Clock: t.clock.last}); newest.Clock > t.clock.physical()+uint64(MaxSkew.Milliseconds())<<16 {
-		t.log.Warn("the journal has records from the future: look at this machine's clock", "newest", milliTime(newest.Millis()))
+	t.clock.read()
+	if ahead := t.clock.ahead(); ahead > MaxSkew {
+		t.log.Warn("the journal has records from the future: look at this machine's clock", "ahead", ahead.String())
 	}
 	t.heardAll()
 	return nil

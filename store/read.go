@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,16 +14,24 @@ import (
 func (t *Table) Tenant(id TenantID) (Tenant, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.tenant(id)
+	return copied(t.tenant(id))
 }
 
-func (t *Table) tenant(id TenantID) (Tenant, bool) {
-	view := t.view.Load()
-	i, ok := t.symbols.tenantIndex[id]
-	if !ok || i >= len(view.tenants) || view.tenants[i] == nil {
+func copied(tenant *Tenant) (Tenant, bool) {
+	if tenant == nil {
 		return Tenant{}, false
 	}
-	return *view.tenants[i], true
+	return *tenant, true
+}
+
+// tenant returns the tenant with the given id, or nil.
+func (t *Table) tenant(id TenantID) *Tenant {
+	view := t.view.Load()
+	i, ok := t.symbols.tenantIndex[id]
+	if !ok || i >= len(view.tenants) {
+		return nil
+	}
+	return view.tenants[i]
 }
 
 // TenantByName returns the tenant with the given name. Should two gateways have
@@ -34,7 +43,7 @@ func (t *Table) TenantByName(name string) (Tenant, bool) {
 	if len(ids) == 0 {
 		return Tenant{}, false
 	}
-	return t.tenant(slices.MinFunc(ids, func(a, b TenantID) int { return compareID(a, b) }))
+	return copied(t.tenant(slices.MinFunc(ids, func(a, b TenantID) int { return compareID(a, b) })))
 }
 
 // Tenants returns all tenants, ordered by id.
@@ -89,24 +98,22 @@ func (t *Table) SVMs() []SVM {
 func (t *Table) VM(id BIOSID) (VM, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	e := t.entryOf(id)
-	return vmOf(id, e.registration, e.placement)
+	var v heldVM
+	t.hold(&v, &id)
+	return v.vm(id)
 }
 
-func vmOf(id BIOSID, registration, placement Record) (VM, bool) {
-	row, err := decodeVM(registration.Value)
-	if err != nil {
+// vm returns the VM for who reads; false if it is not registered.
+func (v *heldVM) vm(id BIOSID) (VM, bool) {
+	row, place := &v.registration.row, &v.placement.row
+	if !v.registration.live {
 		return VM{}, false
 	}
-	place, err := decodePlacement(placement.Value)
-	if err != nil {
-		place = placementRow{}
-	}
 	return VM{
-		BIOS: id, ID: row.ID, Tenant: row.Tenant, Name: row.Name, UserData: row.UserData,
+		BIOS: id, ID: row.ID, Tenant: row.Tenant, Name: strings.Clone(row.Name), UserData: strings.Clone(row.UserData),
 		OS: place.OS, Kind: place.Kind, Version: place.Version, Path: place.Path,
-		Created: row.Created, Revision: fingerprint(registration.Version, placement.Version),
-		Updated: milliTime(max(registration.Version.Millis(), placement.Version.Millis())),
+		Created: row.Created, Revision: fingerprint(v.registration.version, v.placement.version),
+		Updated: milliTime(max(v.registration.version.Millis(), v.placement.version.Millis())),
 	}, true
 }
 
@@ -129,8 +136,9 @@ func (t *Table) VMs(after BIOSID, tenant *TenantID, limit int) []VM {
 	}
 	var out []VM
 	for _, id := range ids {
-		e := t.entryOf(id)
-		if vm, ok := vmOf(id, e.registration, e.placement); ok {
+		var v heldVM
+		t.hold(&v, &id)
+		if vm, ok := v.vm(id); ok {
 			out = append(out, vm)
 		}
 	}

@@ -190,7 +190,7 @@ func (t *Table) loadSnapshot(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	err = s.blocks(func(shard int, block []byte) error { return t.vms.loadBlock(shard, block, s.dict) })
+	err = s.blocks(func(shard int, block []byte) error { return t.vms.loadBlock(shard, block, s.dict, t.buckets) })
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,14 @@ package store
 import "slices"
 
 // stage holds records that won but are not committed, in order of arrival: those
-// of one change after another.
+// of one change after another. The zero stage is empty.
 type stage struct {
-	rows  []Record
-	index map[Key]int // of rows; nil while there are few
+	rows []Record
+
+	// index has the first row of each id. Further ones, of other kinds, hang on it:
+	// next is by row, and 0 at the end.
+	index map[[16]byte]int
+	next  []int
 
 	// The change in the making: its rows are those from mark on, and undo has
 	// those before that it replaced.
@@ -19,21 +23,40 @@ type replaced struct {
 	row Record
 }
 
-// fewRows are searched as fast as a map finds its way.
-const fewRows = 8
+// maxKept is how many rows a stage may have had for its memory to be used again.
+const maxKept = 1 << 13
+
+// reset empties the stage.
+func (s *stage) reset() {
+	if len(s.rows) > maxKept {
+		*s = stage{}
+		return
+	}
+	clear(s.rows)
+	clear(s.index)
+	s.rows, s.next = s.rows[:0], s.next[:0]
+	s.begin()
+}
 
 // begin starts a change.
-func (s *stage) begin() { s.mark, s.undo = len(s.rows), s.undo[:0] }
+func (s *stage) begin() {
+	clear(s.undo)
+	s.mark, s.undo = len(s.rows), s.undo[:0]
+}
 
 // rollback undoes the change in the making.
 func (s *stage) rollback() {
 	for i := len(s.undo) - 1; i >= 0; i-- {
 		s.rows[s.undo[i].at] = s.undo[i].row
 	}
-	for i := s.mark; i < len(s.rows); i++ {
-		delete(s.index, s.rows[i].Key)
+	for i := len(s.rows) - 1; i >= s.mark; i-- {
+		if id := s.rows[i].Key.ID; s.index[id] == i {
+			delete(s.index, id)
+		} else {
+			s.next[s.index[id]] = s.next[i] // what came last hangs first
+		}
 	}
-	s.rows, s.undo = s.rows[:s.mark], s.undo[:0]
+	s.rows, s.next, s.undo = s.rows[:s.mark], s.next[:s.mark], s.undo[:0]
 }
 
 // change returns the records of the change in the making.
@@ -48,6 +71,14 @@ func (s *stage) change() []Record {
 	return out
 }
 
+// changes reports whether the change in the making changes anything, and whether
+// any of that belongs in the journal.
+func (s *stage) changes() (made, lasting bool) {
+	lasting = slices.ContainsFunc(s.rows[s.mark:], lasts) ||
+		slices.ContainsFunc(s.undo, func(r replaced) bool { return lasts(r.row) })
+	return len(s.rows) > s.mark || len(s.undo) > 0, lasting
+}
+
 // find returns the staged record of a key.
 func (s *stage) find(key Key) (Record, bool) {
 	if i := s.at(key); i >= 0 {
@@ -56,19 +87,25 @@ func (s *stage) find(key Key) (Record, bool) {
 	return Record{}, false
 }
 
+// at returns where the record of a key is; -1 if it is not staged.
 func (s *stage) at(key Key) int {
-	if s.index != nil {
-		if i, ok := s.index[key]; ok {
-			return i
-		}
+	first, ok := s.index[key.ID]
+	if !ok {
 		return -1
 	}
-	for i := range s.rows {
-		if s.rows[i].Key == key {
+	return s.along(first, key.Kind)
+}
+
+// along returns the row of a kind among those of an id.
+func (s *stage) along(first int, kind Kind) int {
+	for i := first; ; i = s.next[i] {
+		if s.rows[i].Key.Kind == kind {
 			return i
 		}
+		if s.next[i] == 0 {
+			return -1
+		}
 	}
-	return -1
 }
 
 // beside is at for a key that is probably that of row i.
@@ -90,15 +127,15 @@ func (s *stage) putAt(i int, r Record) {
 		s.rows[i] = r
 		return
 	}
-	s.rows = append(s.rows, r)
-	switch {
-	case s.index != nil:
-		s.index[r.Key] = len(s.rows) - 1
-	case len(s.rows) > fewRows:
-		s.index = make(map[Key]int, 8*fewRows)
-		for i := range s.rows {
-			s.index[s.rows[i].Key] = i
-		}
+	if s.index == nil {
+		s.index = map[[16]byte]int{}
+	}
+	i = len(s.rows)
+	s.rows, s.next = append(s.rows, r), append(s.next, 0)
+	if first, ok := s.index[r.Key.ID]; ok {
+		s.next[i], s.next[first] = s.next[first], i
+	} else {
+		s.index[r.Key.ID] = i
 	}
 }
 

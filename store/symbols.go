@@ -54,9 +54,19 @@ type dictionary struct {
 	byText      map[string]uint32
 	byNode      map[uint64]uint32
 
-	most    int    // names
-	scratch []byte // of pack
-	again   []byte // of pack: a value encoded again
+	// lastPath has for each name the number of a path that begins with it, or 0: a
+	// host is in one cluster and one zone, as a rule.
+	lastPath []uint32
+
+	most int // names
+
+	// While the dictionary is frozen nothing is added to it, and lacks notes that
+	// something should have been.
+	frozen, lacks bool
+
+	scratch []byte   // of pack
+	last    parsedVM // of pack: what it packed
+	again   []byte   // of pack: a value encoded again
 }
 
 func newDictionary() *dictionary {
@@ -76,6 +86,8 @@ func newDictionary() *dictionary {
 		byText:      map[string]uint32{"": 0},
 		byNode:      map[uint64]uint32{},
 
+		lastPath: make([]uint32, 1),
+
 		most: maxNames,
 	}
 }
@@ -88,13 +100,20 @@ func (d *dictionary) addTenant(id TenantID) int {
 	return i
 }
 
+// mayAdd reports whether something new may be added.
+func (d *dictionary) mayAdd() bool {
+	d.lacks = d.lacks || d.frozen
+	return !d.frozen
+}
+
 func (d *dictionary) name(text string) Symbol {
 	sym, ok := d.byName[text]
-	if !ok {
+	if !ok && d.mayAdd() {
 		text = strings.Clone(text) // it may be a part of something larger
 		sym = Symbol(len(d.names))
 		d.byName[text] = sym
 		d.names = append(d.names, text)
+		d.lastPath = append(d.lastPath, 0)
 	}
 	return sym
 }
@@ -118,12 +137,18 @@ func (d *dictionary) path(p Path) PathSymbols {
 
 // pathIndex returns the number of a placement; 0 is the empty one.
 func (d *dictionary) pathIndex(p Path) (uint32, error) {
+	if i := d.lastPath[d.byName[p.Host]]; i != 0 && d.pathOf(uint64(i)) == p {
+		return i, nil
+	}
 	if err := d.room(p); err != nil {
 		return 0, err
 	}
 	syms := d.path(p)
 	i, ok := d.byPath[syms]
 	if !ok {
+		if !d.mayAdd() {
+			return 0, nil
+		}
 		if len(d.paths) > MaxPaths {
 			return 0, fmt.Errorf("%w: %d distinct placements", ErrFull, MaxPaths)
 		}
@@ -131,6 +156,7 @@ func (d *dictionary) pathIndex(p Path) (uint32, error) {
 		d.byPath[syms] = i
 		d.paths = append(d.paths, syms)
 	}
+	d.lastPath[syms[0]] = i
 	return i, nil
 }
 
@@ -154,6 +180,9 @@ func (d *dictionary) versionIndex(text string) (uint32, error) {
 	v, _ := ParseProductVersion(text)
 	i, ok := d.byVersion[v]
 	if !ok {
+		if !d.mayAdd() {
+			return 0, nil
+		}
 		if len(d.versions) > MaxVersions {
 			return 0, fmt.Errorf("%w: %d distinct agent versions", ErrFull, MaxVersions)
 		}
@@ -168,8 +197,8 @@ func (d *dictionary) versionIndex(text string) (uint32, error) {
 // there is no room for another.
 func (d *dictionary) textIndex(text string) (uint32, bool) {
 	i, ok := d.byText[text]
-	if ok {
-		return i, true
+	if ok || !d.mayAdd() {
+		return i, ok
 	}
 	version, err := d.versionIndex(text)
 	if err != nil || len(d.texts) > MaxVersions {
@@ -186,7 +215,7 @@ func (d *dictionary) textIndex(text string) (uint32, bool) {
 // nodeIndex returns the number of a node, or 0 if there is no room for another.
 func (d *dictionary) nodeIndex(node uint64) uint32 {
 	i, ok := d.byNode[node]
-	if !ok && len(d.nodes) <= maxNodes {
+	if !ok && len(d.nodes) <= maxNodes && d.mayAdd() {
 		i = uint32(len(d.nodes))
 		d.byNode[node] = i
 		d.nodes = append(d.nodes, node)

@@ -46,13 +46,16 @@ type Table struct {
 	vms     vmTable
 	refused atomic.Uint64 // records from too far in the future
 
+	unreadable atomic.Uint64 // records left out of lenient batches
+
 	journal  Journal
 	onAppend func(records int, took time.Duration, err error)
 
 	queue queue
 	// turn has room for who makes changes, from staging to the end; it comes before
 	// writing. It is a channel, so that a bubble of testing/synctest sees the wait.
-	turn chan struct{}
+	turn    chan struct{}
+	forming group // of who has the turn
 
 	snapshotting sync.Mutex      // held while a snapshot is written; comes before turn
 	life         context.Context // of the table: Close ends a snapshot that is being written
@@ -63,6 +66,9 @@ type Table struct {
 	writing   sync.Mutex
 	clock     *clock
 	closed    bool
+	floor     int64 // of Forget, in milliseconds
+	told      conflictsTold
+	refusals  refusals
 	tokenEnd  time.Time // when the next replaced token ends; zero: never
 	observers subscribers[func(*ViewChange)]
 	listeners subscribers[func(*News)]
@@ -71,6 +77,7 @@ type Table struct {
 	// of writing may read without it.
 	mu          sync.RWMutex
 	rows        map[Key]Record // all kinds but those of VMs
+	buckets     *[Buckets]bucket
 	accounts    map[Key]Account
 	tokenRows   map[TenantID]Record
 	tenantNames map[string][]TenantID // mostly one each
@@ -84,6 +91,9 @@ type News struct {
 	// Records are the records as this change left them, in no particular order; a
 	// change that was made together with it may have changed them again.
 	Records []Record
+	// Conflicts are what this change found out, and what merging gave up. There may be
+	// some though no record was changed.
+	Conflicts []Conflict
 	// From is what [Batch.From] was.
 	From string
 	View *View
@@ -129,6 +139,7 @@ func newTable(cfg Config) *Table {
 		journal: cfg.Journal, onAppend: cfg.OnAppend, turn: make(chan struct{}, 1),
 		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
 	}
+	t.forming.table = t
 	t.life, t.end = context.WithCancel(context.Background())
 	t.empty()
 	return t
@@ -137,6 +148,7 @@ func newTable(cfg Config) *Table {
 // empty makes a table that nobody uses yet one without records.
 func (t *Table) empty() {
 	t.vms = vmTable{}
+	t.buckets = new([Buckets]bucket)
 	t.rows, t.accounts, t.tokenRows = map[Key]Record{}, map[Key]Account{}, map[TenantID]Record{}
 	t.tenantNames, t.svmIndex, t.symbols = map[string][]TenantID{}, map[SVMID]int{}, newDictionary()
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
@@ -188,8 +200,9 @@ func (t *Table) Ready(i int) bool { return t.ready[i/64%len(t.ready)].Load()>>(i
 // allocate. The tenant index of the slot may be newer than a view that was taken
 // before: take the view again if it is out of range.
 func (t *Table) Lookup(id *BIOSID) (Slot, bool) {
-	slot, facts := t.vms.find(id)
-	return Slot{slot: slot, facts: facts}, facts&factsLive != 0
+	hash := hashBIOS(id)
+	slot, facts := t.vms.search(id, hash)
+	return Slot{slot: slot, facts: facts, hash: hash}, facts&factsLive != 0
 }
 
 // TenantByToken returns the tenant whose agent token has the SHA-256 sum. It
@@ -255,14 +268,23 @@ func (s *subscribers[F]) add(lock sync.Locker, fn F) (cancel func()) {
 // Stats are counts of a table, for metrics.
 type Stats struct {
 	Tenants, SVMs, VMs, Accounts int
+	Tombstones                   int    // records that say "deleted": see [Table.Forget]
 	Revision                     uint64 // of the view
 	SkewRefused                  uint64 // records refused for a version too far in the future
+	Unreadable                   uint64 // left out of lenient batches
+
+	// Ahead is how far the newest version of the table is ahead of its clock; negative if
+	// it is behind. What is written here gets newer versions: while it is more than
+	// [MaxSkew], other gateways refuse that.
+	Ahead time.Duration
 }
 
 // Stats returns the present counts.
 func (t *Table) Stats() Stats {
 	view := t.view.Load()
-	s := Stats{VMs: int(t.vms.live.Load()), Revision: view.revision, SkewRefused: t.refused.Load()}
+	s := Stats{
+		VMs: int(t.vms.live.Load()), Revision: view.revision, SkewRefused: t.refused.Load(), Unreadable: t.unreadable.Load(),
+	}
 	for _, tenant := range view.tenants {
 		if tenant != nil {
 			s.Tenants++
@@ -274,7 +296,10 @@ func (t *Table) Stats() Stats {
 		}
 	}
 	t.mu.RLock()
-	s.Accounts = len(t.accounts)
+	s.Accounts, s.Tombstones = len(t.accounts), t.tombstones()
 	t.mu.RUnlock()
+	t.writing.Lock()
+	s.Ahead = t.clock.ahead()
+	t.writing.Unlock()
 	return s
 }

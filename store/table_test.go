@@ -106,7 +106,7 @@ type picture struct {
 }
 
 func (x tester) picture() picture {
-	p := picture{Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tokens: *x.tokens.Load()}
+	p := picture{Records: []string{}, Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tokens: *x.tokens.Load()}
 	for _, r := range x.all() {
 		p.Records = append(p.Records, fmt.Sprintf("%v %x %x", r.Key, r.Version, r.Value))
 	}

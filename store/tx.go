@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,6 +17,8 @@ type Tx struct {
 	group *group
 	names map[string]TenantID // of tenants named in this change; zero: name given up
 	now   time.Time
+
+	conflicts []Conflict
 }
 
 // Update makes a change of several steps: fn describes it, and when fn returns
@@ -41,21 +44,11 @@ func (tx *Tx) current(kind Kind, id [16]byte) Record {
 // put stages a value; an empty one deletes. It reports whether that is news.
 func (tx *Tx) put(kind Kind, id [16]byte, value []byte) bool {
 	key := Key{Kind: kind, ID: id}
-	at := tx.group.at(key)
-	if at >= 0 {
-		return tx.putOver(&tx.group.rows[at], at, value)
-	}
-	have := tx.table.current(key)
-	have.Key = key
-	return tx.putOver(&have, at, value)
-}
-
-// putOver is put where the record of before, and its place in the stage, are known.
-func (tx *Tx) putOver(have *Record, at int, value []byte) bool {
-	if sameValue(*have, value) || len(value) == 0 && have.Version.IsZero() {
+	have := tx.record(key)
+	if have.Version.IsZero() && len(value) == 0 || !have.Version.IsZero() && bytes.Equal(have.Value, value) {
 		return false
 	}
-	tx.group.putAt(at, Record{Key: have.Key, Version: tx.table.clock.next(), Value: value})
+	tx.write(key, value)
 	return true
 }
 
@@ -74,7 +67,12 @@ func (tx *Tx) Tenant(id TenantID) (Tenant, bool) {
 	return *tenant, true
 }
 
-func (tx *Tx) hasTenant(id TenantID) bool { return len(tx.current(KindTenant, id).Value) > 0 }
+func (tx *Tx) hasTenant(id TenantID) bool {
+	if at := tx.group.at(Key{KindTenant, id}); at >= 0 {
+		return !tx.group.rows[at].Deleted()
+	}
+	return tx.table.tenant(id) != nil
+}
 
 // TenantByName returns the tenant with the given name.
 func (tx *Tx) TenantByName(name string) (Tenant, bool) {
@@ -325,93 +323,6 @@ func (tx *Tx) DeleteSVM(id SVMID) (bool, error) {
 	tx.put(KindSVMFacts, id, nil)
 	tx.put(KindSVMLoad, id, nil)
 	return tx.put(KindSVMConfig, id, nil), nil
-}
-
-// VM returns the registered VM with the given BIOS ID.
-func (tx *Tx) VM(id BIOSID) (VM, bool) {
-	return vmOf(id, tx.current(KindVM, id), tx.current(KindPlacement, id))
-}
-
-// PutVM registers a VM or replaces what is known of it. A zero ID is kept or
-// made. A VM that is registered to another tenant is moved. Created, Updated and
-// Revision are ignored.
-func (tx *Tx) PutVM(vm VM) (bool, error) {
-	if err := validateVM(&vm); err != nil {
-		return false, err
-	}
-	if !vm.Tenant.IsZero() {
-		if !tx.hasTenant(vm.Tenant) {
-			return false, fieldError("tenant", vm.Tenant.String(), "must be the id of a tenant")
-		}
-	}
-	have := tx.vm(vm.BIOS)
-	row := vmRow{Tenant: vm.Tenant, ID: vm.ID, Name: vm.Name, UserData: vm.UserData, Created: Time{tx.now}}
-	if old, err := readVM(borrow(have.registration.Value)); err == nil {
-		row.Created = old.Created
-		if row.ID.IsZero() {
-			row.ID = old.ID
-		}
-	}
-	if row.ID.IsZero() {
-		row.ID = NewVMID()
-	}
-	tx.supersede(&row, have.registration)
-	place := placementRow{Path: vm.Path, OS: vm.OS, Kind: vm.Kind, Version: vm.Version}
-	registered := tx.putOver(&have.registration, have.at[0], row.encode())
-	placed := tx.putOver(&have.placement, have.at[1], place.encode())
-	return registered || placed, nil
-}
-
-// stagedVM is the records of a VM, valid until the next are asked for, and where
-// in the stage they are; -1 if they are not.
-type stagedVM struct {
-	vmEntry
-	at [2]int
-}
-
-func (tx *Tx) vm(id BIOSID) (v stagedVM) {
-	v.at = [2]int{tx.group.at(Key{KindVM, id}), tx.group.at(Key{KindPlacement, id})}
-	if v.at[0] < 0 || v.at[1] < 0 {
-		v.vmEntry = tx.table.entryIn(&tx.table.packing.mem, id)
-	}
-	if v.at[0] >= 0 {
-		v.registration = tx.group.rows[v.at[0]]
-	}
-	if v.at[1] >= 0 {
-		v.placement = tx.group.rows[v.at[1]]
-	}
-	return v
-}
-
-// supersede sets what makes a registration win over the one that the table has.
-func (tx *Tx) supersede(row *vmRow, have Record) {
-	switch old, err := readVM(borrow(have.Value)); {
-	case err != nil: // new, or unregistered before
-		row.Seen, row.Since = have.Version, tx.table.clock.next()
-	case old.Tenant != row.Tenant: // an unregistration and a registration in one
-		row.Seen, row.Since = tx.table.clock.next(), tx.table.clock.next()
-	default:
-		row.Seen, row.Since = old.Seen, old.Since
-	}
-}
-
-// RegisterVM registers a VM that is registered nowhere; otherwise the error is
-// [ErrExists]. A BIOS ID is unique in the whole table, not per tenant.
-func (tx *Tx) RegisterVM(vm VM) error {
-	if _, ok := tx.VM(vm.BIOS); ok {
-		return fmt.Errorf("VM %s: %w", vm.BIOS, ErrExists)
-	}
-	_, err := tx.PutVM(vm)
-	return err
-}
-
-// DeleteVM unregisters a VM.
-func (tx *Tx) DeleteVM(id BIOSID) (bool, error) {
-	if _, ok := tx.VM(id); !ok {
-		return false, fmt.Errorf("VM %s: %w", id, ErrNotFound)
-	}
-	tx.put(KindPlacement, id, nil)
-	return tx.put(KindVM, id, nil), nil
 }
 
 // Account returns the account with the given name.

@@ -149,7 +149,7 @@ func (v *verifier) block(path string, offset int64, numbered []byte, dict *dicti
 		return nil
 	})
 	if err == nil && !hurt && dict != nil {
-		err = new(vmTable).loadBlock(shard, block, dict)
+		err = new(vmTable).loadBlock(shard, block, dict, new([Buckets]bucket))
 	}
 	if err != nil {
 		hurt = true

@@ -106,7 +106,12 @@ func (l *SVMLoad) Pick(n int) { l.picks.Add(int32(n)) }
 type Slot struct {
 	slot  *vmSlot
 	facts vmFacts
+	hash  uint64
 }
+
+// Hash returns the XXH64 of the BIOS ID that was looked up, with seed 0, whether
+// its VM was found or not.
+func (s Slot) Hash() uint64 { return s.hash }
 
 // Tenant returns the index of the VM's tenant; 0 means none.
 func (s Slot) Tenant() int { return int(s.facts.tenant()) }

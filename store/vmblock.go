@@ -105,24 +105,28 @@ func (k *vmBlock) end(i int) int {
 }
 
 // loadBlock fills an empty shard with a block, whatever the bytes are: on an
-// error the shard is empty again. Other goroutines may load other shards; nobody
+// error the shard is empty again. It counts the records in those of the buckets
+// that are the shard's. Other goroutines may load other shards; nobody
 // may write to the table or add to d meanwhile.
-func (t *vmTable) loadBlock(shard int, block []byte, d *dictionary) error {
+func (t *vmTable) loadBlock(shard int, block []byte, d *dictionary, buckets *[Buckets]bucket) error {
 	k, ok := cutBlock(block)
 	if !ok || uint64(len(k.entries)) > noEntry || k.end(k.count-1) != len(k.entries) {
 		return fmt.Errorf("%w: the sizes do not agree", errBlock)
 	}
 	sh := &t.shards[shard]
 	sh.reserve(k.count)
+	own := buckets[shard*(Buckets/vmShards):][:Buckets/vmShards]
 	live, at := 0, 0
 	for i := range k.count {
 		id := k.id(i)
 		body, rest, ok := cutEntry(k.entries[at:])
-		facts, err := d.facts(body)
+		var p parsedVM
+		facts, err := d.parseFacts(&p, body)
 		end := len(k.entries) - len(rest)
-		if !ok || err != nil || end != k.end(i) || !sh.load(shard, &id, uint32(at), facts) {
+		if !ok || err != nil || end != k.end(i) || !sh.load(shard, &id, uint32(at), facts, &p, own) {
 			sh.slots.Store(nil)
 			sh.claimed = 0
+			clear(own)
 			return fmt.Errorf("%w: at VM %v", errBlock, id)
 		}
 		if facts&factsLive != 0 {
@@ -136,8 +140,9 @@ func (t *vmTable) loadBlock(shard int, block []byte, d *dictionary) error {
 	return nil
 }
 
-// load fills the slot of a VM that must be of the shard, and new.
-func (sh *vmShard) load(shard int, id *BIOSID, entry uint32, facts vmFacts) bool {
+// load fills the slot of a VM that must be of the shard, and new, and counts its
+// records in the buckets of the shard.
+func (sh *vmShard) load(shard int, id *BIOSID, entry uint32, facts vmFacts, p *parsedVM, buckets []bucket) bool {
 	hash := hashBIOS(id)
 	if id.IsZero() || int(hash>>56) != shard {
 		return false
@@ -148,6 +153,10 @@ func (sh *vmShard) load(shard int, id *BIOSID, entry uint32, facts vmFacts) bool
 	}
 	slot.put(id, entry, facts)
 	sh.claimed++
+	b := &buckets[bucketOf(hash)%len(buckets)]
+	for _, m := range p.marks(hash) {
+		b.add(m)
+	}
 	return true
 }
 

@@ -64,7 +64,7 @@ func TestBlocksLoadAsTheyWereWritten(t *testing.T) {
 	next := &vmTester{d: table.d}
 	eachShard(func(i int) {
 		block := table.appendBlock([]byte("before"), i)
-		if err := next.loadBlock(i, block[len("before"):], next.d); err != nil {
+		if err := next.loadBlock(i, block[len("before"):], next.d, new([Buckets]bucket)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -192,10 +192,10 @@ func TestBlocksThatContradictThemselvesAreRefused(t *testing.T) {
 			block, d = whole, newDictionary()
 		}
 		var next vmTable
-		if err := next.loadBlock(shard, block, d); err == nil {
+		if err := next.loadBlock(shard, block, d, new([Buckets]bucket)); err == nil {
 			t.Errorf("%s: taken", name)
 		}
-		if err := next.loadBlock(shard, whole, table.d); err != nil || next.shards[shard].claimed != 2 {
+		if err := next.loadBlock(shard, whole, table.d, new([Buckets]bucket)); err != nil || next.shards[shard].claimed != 2 {
 			t.Errorf("%s: the shard is not empty again: %v", name, err)
 		}
 	}
@@ -221,14 +221,14 @@ func FuzzBlock(f *testing.F) {
 			return nil
 		})
 		table := &vmTester{d: d}
-		if table.loadBlock(shard, block, d) != nil {
+		if table.loadBlock(shard, block, d, new([Buckets]bucket)) != nil {
 			if table.live.Load() != 0 || table.shards[shard].claimed != 0 {
 				t.Fatal("a block that is refused leaves VMs")
 			}
 			return
 		}
 		next := &vmTester{d: d}
-		if err := next.loadBlock(shard, table.appendBlock(nil, shard), d); err != nil {
+		if err := next.loadBlock(shard, table.appendBlock(nil, shard), d, new([Buckets]bucket)); err != nil {
 			t.Fatal(err)
 		}
 		entries, facts := table.all()
@@ -264,7 +264,7 @@ func TestBlocksLoadWithTheDictionaryReadBack(t *testing.T) {
 	}
 	next := &vmTester{d: d}
 	for i := range vmShards {
-		if err := next.loadBlock(i, table.vms.appendBlock(nil, i), d); err != nil {
+		if err := next.loadBlock(i, table.vms.appendBlock(nil, i), d, new([Buckets]bucket)); err != nil {
 			t.Fatal(err)
 		}
 	}

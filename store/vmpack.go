@@ -74,21 +74,21 @@ func entrySize(b []byte) int {
 }
 
 // pack returns the entry of e without its length; it is valid until the next
-// call. It numbers what has no number yet: it needs the writer's lock.
+// call. It numbers what has no number yet: it needs the writer's lock. Of what it
+// packed d.last has the numbers, as if it had been parsed.
 func (d *dictionary) pack(e *vmEntry) []byte {
-	d.scratch = append(d.scratch[:0], 0) // the head
+	d.scratch, d.last = append(d.scratch[:0], 0), parsedVM{} // the head
 	b := d.scratch
-	var registration, placement form
 	if r := &e.registration; !r.Version.IsZero() || !r.Deleted() {
 		b = binary.LittleEndian.AppendUint64(b, r.Version.Clock)
 		b = d.appendNode(b, r.Version.Node)
-		b, registration = d.appendRegistration(b, r)
+		b = d.appendRegistration(b, r)
 	}
 	if r := &e.placement; !r.Version.IsZero() || !r.Deleted() {
 		b = d.appendVersion(b, r.Version, e.registration.Version)
-		b, placement = d.appendPlacement(b, r)
+		b = d.appendPlacement(b, r)
 	}
-	b[0] |= byte(registration) | byte(placement)<<2
+	b[0] |= byte(d.last.registration.form) | byte(d.last.placement.form)<<2
 	d.scratch = b
 	return b
 }
@@ -110,15 +110,22 @@ func appendBytes[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-func (d *dictionary) appendRegistration(b []byte, r *Record) ([]byte, form) {
+func (d *dictionary) appendRegistration(b []byte, r *Record) []byte {
+	p := &d.last
 	if r.Deleted() {
-		return b, tombstone
+		p.registration.form = tombstone
+		return b
 	}
 	row, err := readVM(borrow(r.Value))
 	tenant, ok := d.tenantIndex[row.Tenant]
-	if d.again = row.append(emptyValue(d.again)); err != nil || !ok || !bytes.Equal(d.again, r.Value) {
-		return appendBytes(b, r.Value), raw
+	if !ok {
+		d.mayAdd() // the commit will
 	}
+	if d.again = row.append(emptyValue(d.again)); err != nil || !ok || !bytes.Equal(d.again, r.Value) {
+		p.registration.form, p.registration.value = raw, r.Value
+		return appendBytes(b, r.Value)
+	}
+	p.registration.form, p.tenant = packed, uint64(tenant)
 	if !row.Seen.IsZero() {
 		b[0] |= headSeen
 		b = d.appendVersion(b, row.Seen, r.Version)
@@ -138,16 +145,19 @@ func (d *dictionary) appendRegistration(b []byte, r *Record) ([]byte, form) {
 		b[0] |= headUserData
 		b = appendBytes(b, row.UserData)
 	}
-	return binary.AppendVarint(b, unixMilli(row.Created)-row.Since.Millis()), packed
+	return binary.AppendVarint(b, unixMilli(row.Created)-row.Since.Millis())
 }
 
-func (d *dictionary) appendPlacement(b []byte, r *Record) ([]byte, form) {
+func (d *dictionary) appendPlacement(b []byte, r *Record) []byte {
+	p := &d.last
 	if r.Deleted() {
-		return b, tombstone
+		p.placement.form = tombstone
+		return b
 	}
+	p.placement.form, p.placement.value = raw, r.Value
 	row, err := readPlacement(borrow(r.Value))
 	if err != nil {
-		return appendBytes(b, r.Value), raw
+		return appendBytes(b, r.Value)
 	}
 	// What a raw value names needs its number, too.
 	path, err := d.pathIndex(row.Path)
@@ -159,10 +169,11 @@ func (d *dictionary) appendPlacement(b []byte, r *Record) ([]byte, form) {
 		_, _ = d.versionIndex(row.Version)
 	}
 	if d.again = row.append(emptyValue(d.again)); !ok || !bytes.Equal(d.again, r.Value) {
-		return appendBytes(b, r.Value), raw
+		return appendBytes(b, r.Value)
 	}
-	b = binary.AppendUvarint(b, uint64(path))
-	return binary.AppendUvarint(b, uint64(text)<<4|uint64(row.OS)<<2|uint64(row.Kind)), packed
+	p.placement.form, p.path, p.text, p.os, p.kind = packed, uint64(path), uint64(text), row.OS, row.Kind
+	b = binary.AppendUvarint(b, p.path)
+	return binary.AppendUvarint(b, p.text<<4|uint64(p.os)<<2|uint64(p.kind))
 }
 
 // A parsedVM is an entry taken apart; its slices point into the entry.
@@ -267,14 +278,15 @@ func (d *dictionary) parseVersion(s *strict, base Version) Version {
 // repack is pack for the entry of body with another placement. It need not look
 // at the registration.
 func (d *dictionary) repack(body []byte, placement *Record) ([]byte, error) {
-	var p parsedVM
-	if err := d.parse(&p, body); err != nil {
+	d.last = parsedVM{}
+	p := &d.last
+	if err := d.parse(p, body); err != nil {
 		return nil, err
 	}
 	b := append(append(d.scratch[:0], body[0]&^(3<<2)), p.first...)
 	b = d.appendVersion(b, placement.Version, p.registration.version)
-	b, form := d.appendPlacement(b, placement)
-	b[0] |= byte(form) << 2
+	b = d.appendPlacement(b, placement)
+	b[0] |= byte(p.placement.form) << 2
 	d.scratch = b
 	return b, nil
 }
@@ -300,20 +312,14 @@ func (d *dictionary) unpackIn(mem *values, id BIOSID, body []byte) (vmEntry, err
 	e.registration.Version, e.placement.Version = p.registration.version, p.placement.version
 	switch p.registration.form {
 	case packed:
-		row := vmRow{
-			Seen: p.seen, Since: p.since, Tenant: d.tenants[p.tenant], ID: p.id,
-			Name: borrowed(p.name), UserData: borrowed(p.userData),
-		}
-		if p.created != 0 {
-			row.Created = milliTime(p.created)
-		}
+		row := d.registrationOf(&p)
 		e.registration.Value = row.append(emptyValue(mem.registration))
 	case raw:
 		e.registration.Value = copyTo(mem.registration, p.registration.value)
 	}
 	switch p.placement.form {
 	case packed:
-		row := placementRow{Path: d.pathOf(p.path), OS: p.os, Kind: p.kind, Version: d.texts[p.text]}
+		row := d.placementOf(&p)
 		e.placement.Value = row.append(emptyValue(mem.placement))
 	case raw:
 		e.placement.Value = copyTo(mem.placement, p.placement.value)
@@ -322,16 +328,45 @@ func (d *dictionary) unpackIn(mem *values, id BIOSID, body []byte) (vmEntry, err
 	return e, nil
 }
 
+// registrationOf returns a packed registration. Its strings are parts of the entry.
+func (d *dictionary) registrationOf(p *parsedVM) vmRow {
+	row := vmRow{
+		Seen: p.seen, Since: p.since, Tenant: d.tenants[p.tenant], ID: p.id,
+		Name: borrowed(p.name), UserData: borrowed(p.userData),
+	}
+	if p.created != 0 {
+		row.Created = milliTime(p.created)
+	}
+	return row
+}
+
+// placementOf returns a packed placement. Its strings are the dictionary's.
+func (d *dictionary) placementOf(p *parsedVM) placementRow {
+	return placementRow{Path: d.pathOf(p.path), OS: p.os, Kind: p.kind, Version: d.texts[p.text]}
+}
+
 // copyTo returns the bytes of b in the memory of mem, if that is enough.
 func copyTo(mem, b []byte) []byte { return append(mem[:0], b...) }
 
-// facts returns what a question sees of a VM with the given entry. What a raw
-// value refers to has its number, too. It may run beside other readers.
+// facts returns what a question sees of a VM with the given entry. It may run
+// beside other readers.
 func (d *dictionary) facts(body []byte) (vmFacts, error) {
 	var p parsedVM
-	if err := d.parse(&p, body); err != nil {
+	return d.parseFacts(&p, body)
+}
+
+// parseFacts is facts for who also wants the entry taken apart, into p, which is
+// zero.
+func (d *dictionary) parseFacts(p *parsedVM, body []byte) (vmFacts, error) {
+	if err := d.parse(p, body); err != nil {
 		return 0, err
 	}
+	return d.factsOf(p)
+}
+
+// factsOf is facts for an entry taken apart. What a raw value refers to has its
+// number, too.
+func (d *dictionary) factsOf(p *parsedVM) (vmFacts, error) {
 	tenant, registered := int(p.tenant), p.registration.form == packed
 	if p.registration.form == raw {
 		if row, err := decodeVM(p.registration.value); err == nil {
@@ -343,17 +378,18 @@ func (d *dictionary) facts(body []byte) (vmFacts, error) {
 	if !registered {
 		return factsClaimed, nil
 	}
-	path, version, os, kind := uint32(p.path), d.textOf[p.text], p.os, p.kind
-	if p.placement.form == raw {
+	switch p.placement.form {
+	case packed:
+		return packFacts(uint32(tenant), uint32(p.path), d.textOf[p.text], p.os, p.kind), nil
+	case raw:
 		row, err := decodePlacement(p.placement.value)
 		v, _ := ParseProductVersion(row.Version)
-		known, ok := false, false
-		path, known = d.knownPath(row.Path)
-		version, ok = d.byVersion[v]
+		path, known := d.knownPath(row.Path)
+		version, ok := d.byVersion[v]
 		if err != nil || !known || !ok {
 			return 0, errEntry
 		}
-		os, kind = row.OS, row.Kind
+		return packFacts(uint32(tenant), path, version, row.OS, row.Kind), nil
 	}
-	return packFacts(uint32(tenant), path, version, os, kind), nil
+	return packFacts(uint32(tenant), 0, 0, 0, 0), nil
 }

@@ -95,8 +95,12 @@ func TestEntriesTakeAnotherPlacement(t *testing.T) {
 		got, err := d.repack(bytes.Clone(d.pack(&e)), &other.placement)
 		got = bytes.Clone(got)
 		e.placement = other.placement
+		facts, _ := d.factsOf(&d.last)
 		if want := d.pack(&e); !bytes.Equal(got, want) || err != nil {
 			t.Fatalf("entry %x, %v; want %x", got, err, want)
+		}
+		if want, _ := d.factsOf(&d.last); facts != want {
+			t.Fatalf("facts %x; want %x", facts, want)
 		}
 	})
 }
@@ -154,6 +158,9 @@ func TestFactsOfAnEntryAreThoseOfItsRows(t *testing.T) {
 			place = placementRow{}
 		}
 		got, factsErr := d.facts(d.pack(&e))
+		if last, err := d.factsOf(&d.last); last != got || (err == nil) != (factsErr == nil) {
+			t.Fatalf("packing tells facts %x, %v; reading what was packed %x, %v", last, err, got, factsErr)
+		}
 		switch {
 		case err != nil:
 			if got != factsClaimed || factsErr != nil {

@@ -15,6 +15,14 @@ func (t *Table) entryIn(mem *values, id BIOSID) vmEntry {
 	return e
 }
 
+// hold fills in v, which is zero, with a VM taken apart. It needs the table's read
+// lock, or the writer's.
+func (t *Table) hold(v *heldVM, id *BIOSID) {
+	if err := t.symbols.hold(v, t.packedOf(id)); err != nil {
+		panic(err) // as above
+	}
+}
+
 // packedOf returns the entry of a VM, or nil. It points into the arena.
 func (t *Table) packedOf(id *BIOSID) []byte {
 	slot, _ := t.vms.find(id)
@@ -24,38 +32,67 @@ func (t *Table) packedOf(id *BIOSID) []byte {
 	return t.vms.packed(slot)
 }
 
-// packedVM is a VM that is about to be written.
-type packedVM struct {
-	id    BIOSID
-	end   int // of its entry in packing.bodies; it begins where the one before ends
-	facts vmFacts
-}
-
-// packing is memory for the VMs of a change, kept for the next.
+// packing is the VMs of a group, packed; its memory is used for one after another.
 type packing struct {
 	vms    []packedVM
 	bodies []byte
+	rows   int // of the stage, up to which the VMs are packed
 	mem    values
 }
 
-// packVMs packs the staged VMs.
+// packedVM is a VM that is about to be written.
+type packedVM struct {
+	id    BIOSID
+	end   int // of its entry in bodies; it begins where the one before ends
+	facts vmFacts
+}
+
+// forget makes packing ready for the next group.
+func (p *packing) forget() {
+	if cap(p.vms) > maxKept {
+		*p = packing{}
+	}
+	p.vms, p.bodies, p.rows = p.vms[:0], p.bodies[:0], 0
+}
+
+// manyRows are more than one change has, as a rule: they pay for a goroutine.
+const manyRows = 4
+
+// packMeanwhile packs the staged VMs, as far as nothing has to be numbered for
+// that: until the group is on disk it must not leave a trace. Readers go on, and
+// the caller does, too; what changes the table waits for done.
+func (t *Table) packMeanwhile(s *stage) (done func()) {
+	if len(s.rows) < manyRows {
+		return func() {}
+	}
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		t.symbols.frozen = true
+		_ = t.packVMs(s) // packing them again will tell
+		t.symbols.frozen = false
+	}()
+	return func() { <-end }
+}
+
+// packVMs packs the staged VMs that are not packed yet, up to the first for which
+// the dictionary lacks something.
 func (t *Table) packVMs(s *stage) error {
-	p := &t.packing
-	p.vms, p.bodies = p.vms[:0], p.bodies[:0]
-	for i := range s.rows {
-		body, err := t.pack(s, i)
-		if err != nil {
+	p, d := &t.packing, t.symbols
+	for d.lacks = false; p.rows < len(s.rows); p.rows++ {
+		body, err := t.pack(s, p.rows)
+		if err != nil || d.lacks {
 			return err
 		}
 		if body == nil {
 			continue
 		}
-		facts, err := t.symbols.facts(body)
+		facts, err := d.factsOf(&d.last)
 		if err != nil {
 			return err
 		}
 		p.bodies = append(p.bodies, body...)
-		p.vms = append(p.vms, packedVM{s.rows[i].Key.ID, len(p.bodies), facts})
+		p.vms = append(p.vms, packedVM{s.rows[p.rows].Key.ID, len(p.bodies), facts})
 	}
 	return nil
 }
@@ -91,7 +128,9 @@ func (t *Table) writeVMs() {
 	for i := range t.packing.vms {
 		vm := &t.packing.vms[i]
 		slot := t.vms.claim(&vm.id)
-		t.vms.setPacked(slot, t.packing.bodies[begin:vm.end])
+		body := t.packing.bodies[begin:vm.end]
+		t.recount(&vm.id, t.vms.packed(slot), body)
+		t.vms.setPacked(slot, body)
 		t.vms.setFacts(slot, vm.facts)
 		begin = vm.end
 		if vm.facts&factsLive == 0 { // it leaves its SVM, and starts with nothing should it come back
@@ -99,9 +138,6 @@ func (t *Table) writeVMs() {
 				t.loads[was-1].Pick(-1)
 			}
 		}
-	}
-	if cap(t.packing.bodies) > maxGroup {
-		t.packing = packing{}
 	}
 }
 

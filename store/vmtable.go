@@ -3,9 +3,8 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"sync/atomic"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/svmgate/svmgate/store/internal/wal"
 )
@@ -42,6 +41,8 @@ type vmShard struct {
 	arena   []byte
 	garbage int // bytes of the arena that no slot refers to
 	claimed int // slots with a key
+
+	forgotten int // of the claimed: slots of VMs of which there is no record any more
 }
 
 // vmSlots is homes positions, each the home of an equal range of hashes, and a
@@ -72,6 +73,10 @@ type vmFacts uint64
 const (
 	factsClaimed vmFacts = 1 << 63
 	factsLive    vmFacts = 1 << 62
+
+	// factsForgotten is the slot of a VM of which there is no record any more. It is
+	// claimed, because others may stand behind it, until the shard is rebuilt.
+	factsForgotten = factsClaimed | 1
 )
 
 func packFacts(tenant, path, version uint32, os GuestOS, kind AgentKind) vmFacts {
@@ -82,7 +87,17 @@ func packFacts(tenant, path, version uint32, os GuestOS, kind AgentKind) vmFacts
 func (f vmFacts) tenant() uint32 { return uint32(f>>40) & MaxTenants }
 
 // hashBIOS spreads ids: the high byte says the shard, the next three where in it.
-func hashBIOS(id *BIOSID) uint64 { return xxhash.Sum64(id[:]) }
+// It is XXH64 with seed 0, written out for 16 bytes.
+func hashBIOS(id *BIOSID) uint64 {
+	const p1, p2, p3, p4, p5 = 0x9e3779b185ebca87, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9, 0x85ebca77c2b2ae63, 0x27d4eb2f165667c5
+	k0, k1 := keyWords(id)
+	var h uint64 = p5 + 16
+	h = bits.RotateLeft64(h^bits.RotateLeft64(k0*p2, 31)*p1, 27)*p1 + p4
+	h = bits.RotateLeft64(h^bits.RotateLeft64(k1*p2, 31)*p1, 27)*p1 + p4
+	h = (h ^ h>>33) * p2
+	h = (h ^ h>>29) * p3
+	return h ^ h>>32
+}
 
 func (t *vmTable) shard(hash uint64) *vmShard { return &t.shards[hash>>56] }
 
@@ -94,8 +109,9 @@ func keyWords(id *BIOSID) (uint64, uint64) {
 }
 
 // find returns the slot of id, or nil. It is the hot path: see vmTable.
-func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) {
-	hash := hashBIOS(id)
+func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) { return t.search(id, hashBIOS(id)) }
+
+func (t *vmTable) search(id *BIOSID, hash uint64) (*vmSlot, vmFacts) {
 	arr := t.shard(hash).slots.Load()
 	if arr == nil {
 		return nil, 0
@@ -117,11 +133,15 @@ func (t *vmTable) find(id *BIOSID) (*vmSlot, vmFacts) {
 
 // claim returns the slot of id, making one if there is none.
 func (t *vmTable) claim(id *BIOSID) *vmSlot {
-	if slot, _ := t.find(id); slot != nil {
-		return slot
-	}
 	hash := hashBIOS(id)
 	sh := t.shard(hash)
+	if slot, facts := t.find(id); slot != nil {
+		if facts == factsForgotten {
+			slot.facts.Store(uint64(factsClaimed))
+			sh.forgotten--
+		}
+		return slot
+	}
 	sh.reserve(1)
 	slot := sh.seek(hash, id)
 	sh.claimed++
@@ -179,29 +199,34 @@ func (a *vmSlots) seek(hash uint64, id *BIOSID) *vmSlot {
 func (a *vmSlots) tail() int { return len(a.slots) - int(a.homes) }
 
 // reserve makes room for n more VMs, so that their coming does not make the
-// shard grow again and again.
+// shard grow again and again. Slots of forgotten VMs become free then, and where
+// they are many the shard need not grow.
 func (sh *vmShard) reserve(n int) {
-	need := uint64(sh.claimed+n)*maxLoadDen/maxLoadNum + 1
 	homes, tail := uint64(0), 0
 	if arr := sh.slots.Load(); arr != nil {
 		homes, tail = arr.homes, arr.tail()
 	}
-	if need <= homes {
+	if homesFor(sh.claimed+n) <= homes {
 		return
 	}
-	homes = max(need, homes*growNum/growDen, minHomes)
+	if need := homesFor(sh.claimed - sh.forgotten + n); need*growNum/growDen > homes {
+		homes = max(need, homes*growNum/growDen, minHomes)
+	}
 	sh.rebuild(homes, max(tail, min(int(homes)/16+2, maxTail)))
 }
 
+// homesFor is how many homes n VMs need.
+func homesFor(n int) uint64 { return uint64(n)*maxLoadDen/maxLoadNum + 1 }
+
 // rebuild publishes an array of the given size, or with a longer tail, with the
-// same slots.
+// same slots but for those of forgotten VMs.
 func (sh *vmShard) rebuild(homes uint64, tail int) {
 	next := &vmSlots{homes: homes, slots: make([]vmSlot, int(homes)+tail)}
 	if old := sh.slots.Load(); old != nil {
 		for i := range old.slots {
 			from := &old.slots[i]
 			facts := from.facts.Load()
-			if facts == 0 {
+			if facts == 0 || vmFacts(facts) == factsForgotten {
 				continue
 			}
 			id := from.id()
@@ -214,7 +239,9 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 			to.assigned.Store(from.assigned.Load())
 		}
 	}
+	askHugePages(next.slots)
 	sh.slots.Store(next)
+	sh.claimed, sh.forgotten = sh.claimed-sh.forgotten, 0
 }
 
 func (s *vmSlot) id() (id BIOSID) {
@@ -267,6 +294,16 @@ func (t *vmTable) setPacked(slot *vmSlot, body []byte) {
 	slot.entry.Store(uint32(len(sh.arena)))
 	sh.arena = binary.AppendUvarint(sh.arena, uint64(len(body)))
 	sh.arena = append(sh.arena, body...)
+}
+
+// forget drops the entry of a slot whose VM is not registered.
+func (t *vmTable) forget(slot *vmSlot) {
+	id := slot.id()
+	sh := t.shard(hashBIOS(&id))
+	sh.garbage += entrySize(sh.arena[slot.entry.Load():])
+	sh.forgotten++
+	slot.entry.Store(noEntry)
+	slot.facts.Store(uint64(factsForgotten))
 }
 
 // maxArena bounds the bytes of a shard, as a block has them. A block is one frame,

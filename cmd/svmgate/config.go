@@ -9,6 +9,7 @@ import (
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/cli"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf"
 )
 
@@ -26,7 +27,7 @@ func configCommand() *cobra.Command {
 func configCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check settings and TLS files as serve would, without starting anything",
+		Short: "Check settings, TLS files and the key file as serve would, without starting anything",
 		Args:  cobra.NoArgs,
 	}
 	flags := config.AddFlags(cmd)
@@ -39,6 +40,11 @@ func configCheckCommand() *cobra.Command {
 			paths := tlsconf.Paths{Cert: settings.TLSCert, Key: settings.TLSKey, ClientCA: settings.TLSClientCA}
 			if _, err := tlsconf.Open(paths, slog.New(slog.DiscardHandler)); err != nil {
 				return cli.UsageError{Err: err}
+			}
+		}
+		if path := settings.ClusterKeyFile; path != "" {
+			if _, err := replica.ReadKeys(path); err != nil {
+				return &config.Error{Key: "cluster-key-file", Value: path, Reason: err.Error()}
 			}
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), "The configuration is valid.")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,13 +29,15 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"svmgate": ma
 // has, a script may say:
 //
 //	fails CODE ARGS         run svmgate ARGS, which must end with this exit code
-//	serve [NAME] -- ARGS    run a gateway on free ports until it is ready;
-//	                        sets $AGENT, $ADMIN and $OPS to its addresses
+//	serve [NAME] -- ARGS    run a gateway on free ports until it is ready; sets $AGENT,
+//	                        $ADMIN and $OPS to its addresses, and $NAME_ADMIN and so on
+//	free VAR…               set variables to addresses that nobody listens at
 //	end NAME SIGNAL CODE    stop it, within a second, with this exit code
 //	signal NAME SIGNAL      send it a signal
 //	http STATUS ARGS        curl of sorts: [-u USER] [-X METHOD] [-d BODY] URL;
 //	                        the body of the answer goes to stdout
-//	tries COMMAND           repeat a command until it succeeds, up to 10 s
+//	tries COMMAND           repeat http, grep TEXT FILE, or svmgate ARGS until it
+//	                        succeeds, up to 10 s
 //	cert FILE KEY [NAME]    write a certificate for loopback, and its key
 //	password FILE           set $PASSWORD to the one that FILE shows
 //
@@ -49,7 +52,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": failsScript, "serve": serveScript, "end": endScript, "signal": signalScript, "http": httpScript,
-			"tries": triesScript, "cert": certScript, "password": passwordScript,
+			"tries": triesScript, "free": freeScript, "cert": certScript, "password": passwordScript,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -136,7 +139,7 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		text, err := os.ReadFile(log.Name())
 		ts.Check(err)
-		if ready(ts, text) {
+		if ready(ts, name, text) {
 			return
 		}
 		select {
@@ -151,17 +154,46 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ready looks for the line that says where the gateway is.
-func ready(ts *testscript.TestScript, log []byte) bool {
+func ready(ts *testscript.TestScript, name string, log []byte) bool {
 	for line := range bytes.Lines(log) {
 		var at struct{ Msg, Agent, Admin, Ops string }
 		if json.Unmarshal(line, &at) == nil && at.Msg == "svmgate is ready" {
-			ts.Setenv("AGENT", at.Agent)
-			ts.Setenv("ADMIN", at.Admin)
-			ts.Setenv("OPS", at.Ops)
+			for plane, url := range map[string]string{"AGENT": at.Agent, "ADMIN": at.Admin, "OPS": at.Ops} {
+				ts.Setenv(plane, url)
+				ts.Setenv(name+"_"+plane, url)
+			}
 			return true
 		}
 	}
 	return false
+}
+
+// freeScript finds addresses that are free for TCP and for UDP.
+func freeScript(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: free VAR…")
+	}
+	for _, name := range args {
+		addr, err := freeAddr()
+		ts.Check(err)
+		ts.Setenv(name, addr)
+	}
+}
+
+func freeAddr() (string, error) {
+	for range 10 {
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		addr := tcp.Addr().String()
+		udp, err := net.ListenPacket("udp", addr)
+		_ = tcp.Close()
+		if err == nil {
+			return addr, udp.Close()
+		}
+	}
+	return "", errors.New("no port is free for TCP and UDP")
 }
 
 var signals = map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
@@ -242,10 +274,10 @@ func request(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// triesScript understands http, and grep in a file.
+// triesScript repeats what others bring about.
 func triesScript(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: tries http … or tries grep TEXT FILE")
+		ts.Fatalf("usage: tries http …, tries grep TEXT FILE or tries svmgate …")
 	}
 	var err error
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
@@ -255,6 +287,11 @@ func triesScript(ts *testscript.TestScript, neg bool, args []string) {
 		case "grep":
 			if err = errors.New("not found: " + args[1]); strings.Contains(ts.ReadFile(args[2]), args[1]) {
 				err = nil
+			}
+		case "svmgate":
+			var text []byte
+			if text, err = svmgate(ts, args[1:]).CombinedOutput(); err != nil {
+				err = fmt.Errorf("%w: %s", err, text)
 			}
 		default:
 			ts.Fatalf("tries does not know %s", args[0])

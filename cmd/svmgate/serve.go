@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
@@ -72,10 +73,18 @@ func serve(out, logTo io.Writer, settings *config.Effective, load func() (*confi
 				return s.err
 			}
 		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				log.Info("stopped before the start was complete")
-				return nil // what was begun ends with the process; the journal allows that at any moment
+			if sig == syscall.SIGHUP {
+				continue
 			}
+			log.Info("stopped before the start was complete")
+			// One that waits for its peers leaves them. What else was begun ends with the
+			// process; the journal allows that at any moment.
+			cancel()
+			select {
+			case <-start:
+			case <-time.After(time.Second):
+			}
+			return nil
 		}
 	}
 	err := wait(s.gateway, signals, log, load)

@@ -49,6 +49,9 @@ type Config struct {
 	// is called only for accounts that may.
 	Agents fasthttp.RequestHandler
 
+	// Cluster is the gateways that share the table; nil if there are no others.
+	Cluster Cluster
+
 	// Ready reports whether the table is complete. Until it does, everything is
 	// 503. If nil, the API is always ready.
 	Ready func() bool
@@ -86,6 +89,7 @@ type API struct {
 	selector   *discovery.Selector
 	accounts   *auth.Accounts
 	agents     fasthttp.RequestHandler
+	cluster    Cluster // nil if this gateway is alone
 	ready      func() bool
 	maxBody    int
 	maxImport  int64
@@ -125,7 +129,7 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		table: cfg.Table, selector: cfg.Selector, accounts: cfg.Accounts, agents: cfg.Agents,
-		ready: cfg.Ready, log: cfg.Log, document: document,
+		cluster: cfg.Cluster, ready: cfg.Ready, log: cfg.Log, document: document,
 		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), maxImport: cmp.Or(cfg.MaxImport, DefaultMaxImport),
 		maxRestore: cmp.Or(cfg.MaxRestore, DefaultMaxRestore), overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap),
 		copyTo: cfg.Table.Backup,

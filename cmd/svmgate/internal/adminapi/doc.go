@@ -6,7 +6,7 @@
 //
 //   - Nobody is served without an account, not even the document. The role
 //     decides what an account may do: "admin" everything, "viewer" every GET but
-//     a backup, "svm" the reports of its own SVMs, "multitenancy" nothing here.
+//     a backup and the keys of the cluster, "svm" the reports of its own SVMs, "multitenancy" nothing here.
 //   - An object is answered only after the table holds it, and the table answers
 //     only after its journal does. A refused write changes nothing.
 //   - Bodies are read strictly. An unknown field, a key given twice, a wrong

@@ -17,7 +17,7 @@ import (
 // TestEveryOperation gets a success out of every operation of the document. That
 // the answers fit the document is checked on the way.
 func TestEveryOperation(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, with(&peers{}))
 	tenant, svm, vm := "/v1/tenants/"+w.tenant.String(), "/v1/svms/"+ownSVM.String(), "/v1/vms/"+w.vm.String()
 	for _, q := range []struct {
 		status             int
@@ -44,6 +44,9 @@ func TestEveryOperation(t *testing.T) {
 		{200, "GET", "/v1/explain" + vm[len("/v1/vms"):] + "?version=12.0&os=server", ""},
 		{200, "GET", "/v1/agents" + vm[len("/v1/vms"):] + "/svm?version=12.0", ""},
 		{200, "POST", "/v1/import?dry-run=true", `{"vms":[{"biosId":"` + w.vm.String() + `"}]}`},
+		{200, "GET", "/v1/cluster", ""},
+		{200, "GET", "/v1/cluster/keys", ""},
+		{200, "POST", "/v1/cluster/keys", `{"change":"add","key":"` + aKey + `"}`},
 		{200, "GET", "/v1/users", ""},
 		{201, "POST", "/v1/users", `{"name":"new@one.example","role":"svm","password":"x","svms":["` + ownSVM.String() + `"]}`},
 		{200, "GET", "/v1/users/new@one.example", ""},

@@ -67,6 +67,10 @@ var routes = []route{
 	{method: "POST", pattern: restorePath, query: []string{"as-new"}, handle: (*API).restore},
 	{method: "GET", pattern: "/v1/explain/{biosId}", access: reads, query: agentQuery, handle: (*API).explain},
 
+	{method: "GET", pattern: "/v1/cluster", access: reads, query: []string{"digests"}, handle: (*API).readCluster},
+	{method: "GET", pattern: "/v1/cluster/keys", access: writes, handle: (*API).listKeys},
+	{method: "POST", pattern: "/v1/cluster/keys", handle: (*API).postKeys},
+
 	{method: "GET", pattern: "/v1/agents/{biosId}/svm", access: reads, foreign: true, handle: (*API).askAgents},
 	{method: "POST", pattern: "/v1/agents/svm", foreign: true, handle: (*API).askAgents},
 }

@@ -2,14 +2,10 @@ package adminapi
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/store"
 )
-
-// maxWait bounds the timeout of an activation.
-const maxWait = time.Minute
 
 func tenantBinding(t *store.Tenant) binding {
 	d := store.DefaultDiscovery()
@@ -189,15 +185,15 @@ func (a *API) deleteTenant(c *call) error {
 func (a *API) activateTenant(c *call) error   { return a.setActive(c, true) }
 func (a *API) deactivateTenant(c *call) error { return a.setActive(c, false) }
 
-// setActive answers once the change is on disk here. A gateway without a
-// cluster is the majority of its members and all of them, so that whatever was
-// asked to be waited for is reached.
+// setActive answers once the change is on disk here, and, if asked to wait, on
+// that of others.
 func (a *API) setActive(c *call, active bool) error {
 	id, err := c.tenantID()
 	if err != nil {
 		return err
 	}
-	if err := c.checkWait(); err != nil {
+	w, err := c.wait()
+	if err != nil {
 		return err
 	}
 	if err := c.noBody(); err != nil {
@@ -217,21 +213,7 @@ func (a *API) setActive(c *call, active bool) error {
 	if err != nil {
 		return err
 	}
-	return c.answerTenant(200, id)
-}
-
-func (c *call) checkWait() error {
-	args := c.ctx.QueryArgs()
-	if w := string(args.Peek("wait")); args.Has("wait") && w != "majority" && w != "all" {
-		return badParameter("wait", w, `"majority" or "all"`)
-	}
-	if args.Has("timeout") {
-		text := string(args.Peek("timeout"))
-		if d, err := time.ParseDuration(text); err != nil || d <= 0 || d > maxWait {
-			return badParameter("timeout", text, "a duration such as 5s, at most "+maxWait.String())
-		}
-	}
-	return nil
+	return c.answerActivation(id, w)
 }
 
 // renewedToken is the answer to a new agent token, the only time it is shown.

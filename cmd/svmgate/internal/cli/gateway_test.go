@@ -33,7 +33,7 @@ type gateway struct {
 	server string
 }
 
-func newGateway(t *testing.T) *gateway {
+func newGateway(t *testing.T, change ...func(*adminapi.Config)) *gateway {
 	t.Helper()
 	table, err := store.Open(store.Config{})
 	check(t, err)
@@ -50,7 +50,11 @@ func newGateway(t *testing.T) *gateway {
 	t.Cleanup(selector.Close)
 	agents, err := agentapi.New(agentapi.Config{Selector: selector, Table: table})
 	check(t, err)
-	api, err := adminapi.New(adminapi.Config{Table: table, Selector: selector, Accounts: accounts, Agents: agents.Admin})
+	cfg := adminapi.Config{Table: table, Selector: selector, Accounts: accounts, Agents: agents.Admin}
+	for _, c := range change {
+		c(&cfg)
+	}
+	api, err := adminapi.New(cfg)
 	check(t, err)
 	return &gateway{t: t, table: table, server: "http://" + serve(t, api.Handler)}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -145,16 +146,30 @@ func tenantSwitch(conn *connection, verb, short string) *cobra.Command {
 				query.Set("wait", wait)
 				query.Set("timeout", timeout.String())
 			}
-			body, err := conn.send(cmd.Context(), "POST", path+"/"+verb, query, nil)
+			// The gateway may take all of the timeout before it answers.
+			body, err := conn.do(cmd.Context(), request{method: "POST", path: path + "/" + verb, query: query, timeout: requestTimeout + timeout})
 			if err != nil {
 				return err
 			}
-			return conn.printTenant(cmd, body, verb+"d")
+			if err := conn.printTenant(cmd, body, verb+"d"); err != nil {
+				return err
+			}
+			return unconfirmed(body)
 		},
 	}
-	cmd.Flags().StringVar(&wait, "wait", "", "answer only once a majority, or all, of the gateways know")
+	cmd.Flags().StringVar(&wait, "wait", "", "answer only once a `majority`, or all, of the gateways have it on disk; exit code 1 if they do not in time")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long to wait at most")
 	return cmd
+}
+
+// unconfirmed is the error of a change that too few gateways have acknowledged.
+func unconfirmed(body []byte) error {
+	var told struct{ AppliedBy, Missing []string }
+	if err := json.Unmarshal(body, &told); err != nil || len(told.Missing) == 0 {
+		return err
+	}
+	return fmt.Errorf("the change is made, but not all acknowledged it in time: %s did, %s did not",
+		strings.Join(told.AppliedBy, ", "), strings.Join(told.Missing, ", "))
 }
 
 func tenantDelete(conn *connection) *cobra.Command {

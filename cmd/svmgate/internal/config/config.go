@@ -32,6 +32,13 @@ type Config struct {
 	TrustedProxies               []netip.Prefix
 	Insecure                     []string // planes
 
+	// ClusterAddr is empty if the table is this gateway's alone.
+	ClusterAddr, ClusterAdvertise string
+	ClusterJoin                   []string
+	ClusterKeyFile, ClusterLabel  string
+	ClusterBootstrap              bool
+	TombstoneKeep                 time.Duration
+
 	MaxConnections      int // agent plane
 	AdminMaxConnections int
 	ImportLimit         int64
@@ -47,6 +54,9 @@ type Config struct {
 
 // InMemory says that nothing is kept on disk.
 func (c *Config) InMemory() bool { return c.DataDir == MemoryOnly }
+
+// Clustered says that the table is shared with other gateways.
+func (c *Config) Clustered() bool { return c.ClusterAddr != "" }
 
 // MemoryOnly is the value of data that keeps nothing.
 const MemoryOnly = ":memory:"

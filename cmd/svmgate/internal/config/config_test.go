@@ -25,7 +25,7 @@ func TestDefaults(t *testing.T) {
 		AgentAddr: "127.0.0.1:7270", AdminAddr: "127.0.0.1:7271", OpsAddr: "127.0.0.1:7272",
 		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute,
 		AgentAuth: "none", TokenOverlap: 24 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
-		ImportLimit: 1 << 30, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
+		ImportLimit: 1 << 30, TombstoneKeep: 168 * time.Hour, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
 	}
 	if diff := cmp.Diff(want, got.Config); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -175,7 +175,11 @@ func TestNothingIsAcceptedSilently(t *testing.T) {
 		{"no such file", Input{File: "no/such.yaml"}, `config: "no/such.yaml": the file can not be read: no such file`},
 		{"secret in a file", file(t, "admin-password: hunter2\n"), `set the environment variable SVMGATE_ADMIN_PASSWORD`},
 		{"secret that is not allowed", Input{Env: []string{"SVMGATE_ADMIN_PASSWORD=hunter2" + strings.Repeat("x", 1024)}}, `admin-password: "(redacted)" (SVMGATE_ADMIN_PASSWORD): want 1 to 1024 bytes`},
-		{"key of a part that is not there", file(t, "cluster-addr: 0.0.0.0:7273\n"), `cluster-addr: "0.0.0.0:7273" (svmgate.yaml:1): this release does not have`},
+		{"key of a part that is not there", file(t, "dns-addr: 0.0.0.0:53\n"), `dns-addr: "0.0.0.0:53" (svmgate.yaml:1): this release does not have`},
+		{"a seed without a port", file(t, "cluster-addr: 127.0.0.1:1\ncluster-join: [gw-2]\n"), `cluster-join: "gw-2" (svmgate.yaml:2): "gw-2" is not an address; want addresses HOST:PORT`},
+		{"told to connect to everywhere", file(t, "cluster-addr: 127.0.0.1:1\ncluster-advertise: 0.0.0.0:1\n"), `cluster-advertise: "0.0.0.0:1" (svmgate.yaml:2): want HOST:PORT with an IP address`},
+		{"told to connect to any port", file(t, "cluster-addr: 127.0.0.1:1\ncluster-advertise: 10.0.0.1:0\n"), `cluster-advertise: "10.0.0.1:0"`},
+		{"neither true nor false", file(t, "cluster-bootstrap: maybe\n"), `cluster-bootstrap: "maybe" (svmgate.yaml:1): want true or false`},
 		{"flag of a part that is not there", Input{Flags: map[string]string{"dns-addr": ":53"}}, `dns-addr: ":53" (--dns-addr): this release does not have`},
 		{"variable of a part that is not there", Input{Env: []string{"SVMGATE_SVM_PROBE=tcp:1"}}, `svm-probe: "tcp:1" (SVMGATE_SVM_PROBE): this release does not have`},
 		{"bad value in a variable", Input{Env: []string{"SVMGATE_AGENT_AUTH=yes"}}, `agent-auth: "yes" (SVMGATE_AGENT_AUTH): want none, token or mtls`},

@@ -17,8 +17,8 @@
 // # Secure by default
 //
 // A listener whose address is not loopback needs TLS, or proxies that end it;
-// the agent plane there also needs agent-auth to be chosen. [Load] refuses
-// anything else and names the flag that is missing, unless the setting insecure
-// names the plane. The operations plane speaks plain HTTP on loopback, and TLS
-// with the same certificate off it.
+// the agent plane there also needs agent-auth to be chosen, and the cluster plane
+// a key file instead of TLS. [Load] refuses anything else and names the flag that
+// is missing, unless the setting insecure names the plane. The operations plane
+// speaks plain HTTP on loopback, and TLS with the same certificate off it.
 package config

@@ -26,6 +26,9 @@ func AddFlags(cmd *cobra.Command) *Flags {
 		v := &flagValue{name: s.Name, text: s.Default, list: s.List}
 		f.values = append(f.values, v)
 		flags.Var(v, s.Name, s.Help+": "+s.Allowed)
+		if s.Default == "false" {
+			flags.Lookup(s.Name).NoOptDefVal = "true"
+		}
 	}
 	// Known, so that using one is an error that says why; hidden, because there
 	// is nothing to use.
@@ -35,7 +38,6 @@ func AddFlags(cmd *cobra.Command) *Flags {
 		flags.Var(v, name, "")
 		flags.Lookup(name).Hidden = true
 	}
-	flags.Lookup("cluster-bootstrap").NoOptDefVal = "true"
 	return f
 }
 
@@ -72,7 +74,7 @@ func (v *flagValue) Type() string {
 	switch {
 	case v.list:
 		return "LIST"
-	case slices.Contains([]string{"agent-addr", "admin-addr", "ops-addr"}, v.name):
+	case slices.Contains([]string{"agent-addr", "admin-addr", "ops-addr", "cluster-addr", "cluster-advertise"}, v.name):
 		return "HOST:PORT"
 	}
 	return "VALUE"

@@ -75,6 +75,26 @@ func oneOf(field func(*Config) *string, words ...string) func(*Config, string) e
 	}
 }
 
+// optional lets a setting be empty.
+func optional(parse func(*Config, string) error) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		if s == "" {
+			return nil
+		}
+		return parse(c, s)
+	}
+}
+
+func boolean(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, s string) error {
+		if s != "true" && s != "false" {
+			return errNotAllowed
+		}
+		*field(c) = s == "true"
+		return nil
+	}
+}
+
 func someOf(field func(*Config) *[]string, words ...string) func(*Config, string) error {
 	return func(c *Config, s string) error {
 		items := list(s)

@@ -25,9 +25,7 @@ func (e *Effective) check(fail func(*Error)) {
 	if e.AgentAuth == "mtls" && (e.TLSCert == "" || e.TLSClientCA == "") {
 		fail(e.wrong("agent-auth", "needs --tls-cert, --tls-key and --tls-client-ca"))
 	}
-	if e.insecure("cluster") {
-		e.warn("insecure names cluster, and this release has no cluster plane")
-	}
+	e.checkCluster(fail)
 }
 
 func (e *Effective) insecure(plane string) bool { return slices.Contains(e.Insecure, plane) }
@@ -60,8 +58,8 @@ func (e *Effective) checkTLS(fail func(*Error)) {
 // checkDistinct finds two planes with one address here, where the error can name
 // them, rather than when the second listens.
 func (e *Effective) checkDistinct(fail func(*Error)) {
-	names := []string{"agent-addr", "admin-addr", "ops-addr"}
-	addrs := []string{e.AgentAddr, e.AdminAddr, e.OpsAddr}
+	names := []string{"agent-addr", "admin-addr", "ops-addr", "cluster-addr"}
+	addrs := []string{e.AgentAddr, e.AdminAddr, e.OpsAddr, e.ClusterAddr}
 	for i, addr := range addrs {
 		_, port, _ := net.SplitHostPort(addr)
 		if j := slices.Index(addrs, addr); j < i && strings.Trim(port, "0") != "" {

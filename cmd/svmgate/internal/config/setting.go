@@ -106,6 +106,34 @@ var Table = []Setting{
 		Help:  "planes that may be open to other hosts without protection",
 		parse: someOf(func(c *Config) *[]string { return &c.Insecure }, "agent", "admin", "ops", "cluster"),
 	}, {
+		Name: "cluster-addr", Allowed: wantAddress + "; nothing keeps the table to this gateway",
+		Help:  "where other gateways connect, by TCP and UDP",
+		parse: optional(address(func(c *Config) *string { return &c.ClusterAddr })),
+	}, {
+		Name: "cluster-advertise", Allowed: "HOST:PORT with an IP address; nothing means cluster-addr",
+		Help:  "where other gateways are told to connect",
+		parse: optional(advertised),
+	}, {
+		Name: "cluster-join", List: true, Allowed: "addresses HOST:PORT, where HOST may be a name",
+		Help:  "some gateways of the cluster to join; this one may be among them",
+		parse: seeds,
+	}, {
+		Name: "cluster-key-file", Allowed: "a file of mode 0600 with keys in base64, one a line, or nothing",
+		Help:  "keys that encrypt what gateways tell each other; the first encrypts, all decrypt",
+		parse: text(func(c *Config) *string { return &c.ClusterKeyFile }, true),
+	}, {
+		Name: "cluster-label", Allowed: "up to 255 bytes",
+		Help:  "gateways with another label are not heard",
+		parse: clusterLabel,
+	}, {
+		Name: "cluster-bootstrap", Default: "false", Allowed: "true or false",
+		Help:  "begin a new cluster: be ready with an empty table although no gateway answers",
+		parse: boolean(func(c *Config) *bool { return &c.ClusterBootstrap }),
+	}, {
+		Name: "tombstone-keep", Default: "168h", Allowed: wantDuration("1h", "8760h"),
+		Help:  "how long is remembered what was deleted, and so how long a gateway may be away",
+		parse: duration(func(c *Config) *time.Duration { return &c.TombstoneKeep }, "1h", "8760h"),
+	}, {
 		Name: "ksc", Allowed: "none (virtual Administration Servers are recorded only)",
 		Help:  "Kaspersky Security Center servers",
 		parse: ksc,
@@ -155,15 +183,10 @@ func Lookup(name string) (*Setting, bool) {
 }
 
 // absent are settings whose names are taken for parts that this release does not
-// have. Using one is an error: a gateway that looks clustered and is not would
-// be found out too late.
+// have. Using one is an error: a gateway that looks as if it probed SVMs and does
+// not would be found out too late.
 var absent = map[string]string{
-	"cluster-addr":      "it does not gossip with other gateways",
-	"cluster-join":      "it does not gossip with other gateways",
-	"cluster-key-file":  "it does not gossip with other gateways",
-	"cluster-label":     "it does not gossip with other gateways",
-	"cluster-bootstrap": "it does not gossip with other gateways",
-	"ksc-credentials":   "it does not call Kaspersky Security Center",
-	"dns-addr":          "it does not answer DNS",
-	"svm-probe":         "it does not probe SVMs",
+	"ksc-credentials": "it does not call Kaspersky Security Center",
+	"dns-addr":        "it does not answer DNS",
+	"svm-probe":       "it does not probe SVMs",
 }

@@ -242,7 +242,7 @@ func TestFirstAccount(t *testing.T) {
 func TestFirstAccountTakesNobodysName(t *testing.T) {
 	dir := t.TempDir()
 	first := start(t, map[string]string{"data": dir, "admin-password": "one"})
-	err := first.table.Update(func(tx *store.Tx) error {
+	err := first.assembly.table.Update(func(tx *store.Tx) error {
 		a, _ := tx.Account("admin")
 		a.Role = store.RoleViewer
 		_, err := tx.PutAccount(a)
@@ -253,7 +253,7 @@ func TestFirstAccountTakesNobodysName(t *testing.T) {
 	}
 	first.stop()
 	second := start(t, map[string]string{"data": dir})
-	if a, _ := second.table.Account("admin"); a.Role != store.RoleViewer {
+	if a, _ := second.assembly.table.Account("admin"); a.Role != store.RoleViewer {
 		t.Errorf("the viewer called admin now has the role %v", a.Role)
 	}
 }
@@ -413,7 +413,7 @@ func (r *running) as(ca *tlstest.Authority, leaf *tlstest.Leaf) {
 
 func TestMTLS(t *testing.T) {
 	r, ca := tlsSite(t, map[string]string{"agent-auth": "mtls", "admin-password": "one"})
-	acme, _ := r.table.TenantByName("acme")
+	acme, _ := r.assembly.table.TenantByName("acme")
 	agent := &tlstest.Leaf{Name: "admin", URI: "svmgate:tenant:" + acme.ID.String()}
 
 	r.as(ca, nil)
@@ -448,9 +448,9 @@ func TestMTLS(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	r := start(t, map[string]string{"agent-auth": "token", "sample": write(t, "s.json", sample)})
-	acme, _ := r.table.TenantByName("acme")
+	acme, _ := r.assembly.table.TenantByName("acme")
 	token, sum := auth.NewToken()
-	err := r.table.Update(func(tx *store.Tx) error {
+	err := r.assembly.table.Update(func(tx *store.Tx) error {
 		_, err := tx.SetToken(store.Token{Tenant: acme.ID, Current: sum})
 		return err
 	})

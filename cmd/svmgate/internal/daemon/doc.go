@@ -12,5 +12,10 @@
 // used leaves things as they are.
 //
 // The first start creates the account admin and shows its password once; after
-// that there is nothing to read it from.
+// that there is nothing to read it from. A gateway that joins others takes their
+// accounts.
+//
+// With a cluster, ready means: as its peers. A gateway that can not take part with
+// the table it has goes out of service, sets that aside and starts anew from them,
+// while its listeners stay.
 package daemon

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"time"
 
+	"github.com/svmgate/svmgate/cluster"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/inventory"
 	"github.com/svmgate/svmgate/discovery"
@@ -18,17 +21,15 @@ const adminName = "admin"
 
 // firstAccount creates the account admin if nobody can administer the table. An
 // account that exists is never changed.
-func (g *Gateway) firstAccount() error {
-	for _, a := range g.table.Accounts() {
-		if a.Role == store.RoleAdmin {
-			return nil
-		}
-	}
-	if _, taken := g.table.Account(adminName); taken {
-		g.opt.Log.Warn("no account has the role admin, and the name admin belongs to an account with another role")
+func (a *assembly) firstAccount() error {
+	if a.administered() {
 		return nil
 	}
-	password := g.settings.AdminPassword
+	if _, taken := a.table.Account(adminName); taken {
+		a.opt.Log.Warn("no account has the role admin, and the name admin belongs to an account with another role")
+		return nil
+	}
+	password := a.settings.AdminPassword
 	show := password == ""
 	if show {
 		var random [18]byte
@@ -39,7 +40,7 @@ func (g *Gateway) firstAccount() error {
 	if err != nil {
 		return fmt.Errorf("account %s: %w", adminName, err)
 	}
-	err = g.table.Update(func(tx *store.Tx) error {
+	err = a.table.Update(func(tx *store.Tx) error {
 		_, err := tx.PutAccount(store.Account{Name: adminName, Role: store.RoleAdmin, Hash: hash})
 		return err
 	})
@@ -47,24 +48,74 @@ func (g *Gateway) firstAccount() error {
 		return fmt.Errorf("account %s: %w", adminName, err)
 	}
 	if show {
-		fmt.Fprintf(g.opt.Out, "Created the account %s with the password %s (shown only this once)\n", adminName, password)
+		fmt.Fprintf(a.opt.Out, "Created the account %s with the password %s (shown only this once)\n", adminName, password)
 	} else {
-		g.opt.Log.Info("created the account admin with the password of SVMGATE_ADMIN_PASSWORD")
+		a.opt.Log.Info("created the account admin with the password of SVMGATE_ADMIN_PASSWORD")
 	}
 	return nil
+}
+
+// administered reports whether somebody can administer the table.
+func (a *assembly) administered() bool {
+	return slices.ContainsFunc(a.table.Accounts(), func(account store.Account) bool { return account.Role == store.RoleAdmin })
+}
+
+// firstAdmin sees to the first account. A gateway that joins others takes theirs;
+// if they have none either, the one whose name comes first makes it, so that only
+// one password is shown. Where the password is given it does not matter who does.
+func (a *assembly) firstAdmin() error {
+	if a.replica == nil || len(a.settings.ClusterJoin) == 0 || a.settings.AdminPassword != "" {
+		return a.firstAccount()
+	}
+	a.work.Go(func() {
+		if err := a.electAdmin(); err != nil {
+			a.opt.Log.Error("nobody can administer the table", "reason", err.Error())
+		}
+	})
+	return nil
+}
+
+// electInterval is how often a gateway looks whether somebody has made the first
+// account. It makes one when it has been the first of those there for as long:
+// gateways that start together find each other in that time.
+const electInterval = time.Second
+
+func (a *assembly) electAdmin() error {
+	look := time.NewTicker(electInterval)
+	defer look.Stop()
+	for before := false; !a.administered(); {
+		first := a.comesFirst()
+		if first && before {
+			return a.firstAccount()
+		}
+		before = first
+		select {
+		case <-look.C:
+		case <-a.life.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// comesFirst reports whether no gateway that is there has a name before this one's.
+func (a *assembly) comesFirst() bool {
+	return !slices.ContainsFunc(a.replica.Members(), func(m cluster.Member) bool {
+		return m.State == "alive" && m.Name < a.settings.NodeName
+	})
 }
 
 // maxRefusals is how many refused records of a sample are logged one by one.
 const maxRefusals = 10
 
 // loadSample loads the sample inventory into an empty table.
-func (g *Gateway) loadSample() error {
-	path := g.settings.Sample
+func (a *assembly) loadSample() error {
+	path := a.settings.Sample
 	if path == "" {
 		return nil
 	}
-	if s := g.table.Stats(); s.Tenants+s.SVMs+s.VMs > 0 {
-		g.opt.Log.Info("the sample is not loaded: the table is not empty", "sample", path)
+	if s := a.table.Stats(); s.Tenants+s.SVMs+s.VMs > 0 {
+		a.opt.Log.Info("the sample is not loaded: the table is not empty", "sample", path)
 		return nil
 	}
 	f, err := os.Open(path)
@@ -77,7 +128,7 @@ func (g *Gateway) loadSample() error {
 	if n == 0 && err != nil {
 		return fmt.Errorf("sample %s: %w", path, err)
 	}
-	result, err := inventory.Load(g.table, f, inventory.Detect(path, head[:n]), inventory.Options{MaxBytes: g.settings.ImportLimit})
+	result, err := inventory.Load(a.table, f, inventory.Detect(path, head[:n]), inventory.Options{MaxBytes: a.settings.ImportLimit})
 	if err != nil {
 		return fmt.Errorf("sample %s: %w", path, err)
 	}
@@ -85,39 +136,39 @@ func (g *Gateway) loadSample() error {
 		if i == maxRefusals {
 			break
 		}
-		g.opt.Log.Warn("a record of the sample is refused", "line", r.Line, "reason", r.Reason)
+		a.opt.Log.Warn("a record of the sample is refused", "line", r.Line, "reason", r.Reason)
 	}
-	s := g.table.Stats()
-	g.opt.Log.Info("the sample is loaded", "sample", path, "tenants", s.Tenants, "svms", s.SVMs, "vms", s.VMs,
+	s := a.table.Stats()
+	a.opt.Log.Info("the sample is loaded", "sample", path, "tenants", s.Tenants, "svms", s.SVMs, "vms", s.VMs,
 		"refused", len(result.Refused)+result.RefusedMore)
 	return nil
 }
 
 // showSample prints a command that asks for a VM of the table as its agent would
 // and gets an SVM.
-func (g *Gateway) showSample() {
-	if g.settings.Sample == "" {
+func (a *assembly) showSample() {
+	if a.settings.Sample == "" {
 		return
 	}
-	vm, ok := g.servedVM()
+	vm, ok := a.servedVM()
 	if !ok {
-		fmt.Fprintln(g.opt.Out, "No VM of the sample is assigned an SVM; `svmgate explain BIOS_ID` says why.")
+		fmt.Fprintln(a.opt.Out, "No VM of the sample is assigned an SVM; `svmgate explain BIOS_ID` says why.")
 		return
 	}
-	fmt.Fprintf(g.opt.Out, "Ask as an agent would:\n\n  %s\n\n", g.curl(vm))
+	fmt.Fprintf(a.opt.Out, "Ask as an agent would:\n\n  %s\n\n", a.curl(vm))
 }
 
 // servedVM returns a VM whose agent is assigned an SVM.
-func (g *Gateway) servedVM() (store.BIOSID, bool) {
+func (a *assembly) servedVM() (store.BIOSID, bool) {
 	var after store.BIOSID
 	var answer discovery.Answer
 	for {
-		page := g.table.VMs(after, nil, 1000)
+		page := a.table.VMs(after, nil, 1000)
 		if len(page) == 0 {
 			return after, false
 		}
 		for _, vm := range page {
-			g.selector.Decide(&discovery.Query{BIOS: vm.BIOS}, &answer)
+			a.selector.Decide(&discovery.Query{BIOS: vm.BIOS}, &answer)
 			if answer.Result == discovery.Assigned && !vm.Tenant.IsZero() {
 				return vm.BIOS, true
 			}

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,15 +10,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
-	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/buildinfo"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf"
-	"github.com/svmgate/svmgate/discovery"
-	"github.com/svmgate/svmgate/store"
 )
 
 // Options configure a [Gateway]. All fields are required.
@@ -49,9 +45,9 @@ type Gateway struct {
 	files    *tlsconf.Files // nil without TLS
 	planes   []*plane       // agent, admin, ops
 
-	table    *store.Table
-	selector *discovery.Selector
-	accounts *auth.Accounts
+	appends  *ops.Appends // nil if nothing is kept
+	offers   [][]byte     // for the next assembly, if nothing is kept
+	assembly *assembly    // replaced by one goroutine, which has ended when it is closed
 
 	background context.CancelFunc
 	tasks      sync.WaitGroup
@@ -72,7 +68,7 @@ func Start(ctx context.Context, opt Options) (*Gateway, error) {
 	g.background = cancel
 	err := g.listen(ctx)
 	if err == nil {
-		err = g.open(run)
+		err = g.assemble(ctx)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -80,8 +76,12 @@ func Start(ctx context.Context, opt Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.close(ctx))
 	}
+	if g.files != nil {
+		g.tasks.Go(func() { g.files.Watch(run) })
+	}
 	g.ops.SetReady(nil)
 	g.announce()
+	g.tasks.Go(func() { g.watch(run) }) // from now on the assembly is its own
 	return g, nil
 }
 
@@ -89,6 +89,11 @@ func Start(ctx context.Context, opt Options) (*Gateway, error) {
 // gateway is starting.
 func (g *Gateway) listen(ctx context.Context) error {
 	c := &g.settings.Config
+	if c.ClusterKeyFile != "" { // it is read again when it is needed: better to fail before the table is loaded
+		if _, err := replica.ReadKeys(c.ClusterKeyFile); err != nil {
+			return &config.Error{Key: "cluster-key-file", Value: c.ClusterKeyFile, Reason: err.Error()}
+		}
+	}
 	if c.TLSCert != "" {
 		var err error
 		paths := tlsconf.Paths{Cert: c.TLSCert, Key: c.TLSKey, ClientCA: c.TLSClientCA}
@@ -117,84 +122,6 @@ func (g *Gateway) listen(ctx context.Context) error {
 			}
 		})
 	}
-	return nil
-}
-
-// open loads the table and lets the planes answer from it.
-func (g *Gateway) open(run context.Context) error {
-	c := &g.settings.Config
-	if err := g.openTable(); err != nil {
-		return err
-	}
-	var err error
-	g.selector, err = discovery.New(discovery.Config{
-		Table: g.table, Matrix: c.Matrix, Unregistered: c.Unregistered, DeadAddress: c.DeadAddress,
-		OpenStackLocality: c.OpenStackLocality, Logger: g.opt.Log,
-	})
-	if err != nil {
-		return err
-	}
-	if g.accounts, err = auth.NewAccounts(g.table); err != nil {
-		return err
-	}
-	how, err := agentapi.ParseAuth(c.AgentAuth)
-	if err != nil {
-		return err
-	}
-	metrics := new(agentapi.Metrics)
-	agents, err := agentapi.New(agentapi.Config{Selector: g.selector, Table: g.table, Auth: how, Metrics: metrics})
-	if err != nil {
-		return err
-	}
-	admin, err := adminapi.New(adminapi.Config{
-		Table: g.table, Selector: g.selector, Accounts: g.accounts, Agents: agents.Admin,
-		MaxImport: c.ImportLimit, Log: g.opt.Log,
-		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
-	})
-	if err != nil {
-		return err
-	}
-	if err := g.firstAccount(); err != nil {
-		return err
-	}
-	if err := g.loadSample(); err != nil {
-		return err
-	}
-	g.registry.MustRegister(ops.NewSource(ops.TableFamilies(g.table)...), ops.NewSource(ops.SelectorFamilies(g.selector)...),
-		ops.NewSource(agentFamilies(metrics)...))
-	g.ops.Show(g.table, g.selector)
-	g.tasks.Go(func() {
-		if err := g.table.Run(run); err != nil && run.Err() == nil {
-			g.failed <- fmt.Errorf("the table: %w", err)
-		}
-	})
-	if g.files != nil {
-		g.tasks.Go(func() { g.files.Watch(run) })
-	}
-	g.serveAgents(agents)
-	g.serveAdmin(admin)
-	return nil
-}
-
-func (g *Gateway) openTable() error {
-	c := &g.settings.Config
-	cfg := store.Config{Node: c.NodeName, SVMTTL: c.SVMTTL, Logger: g.opt.Log}
-	if c.InMemory() {
-		table, err := store.Open(cfg)
-		g.table = table
-		return err
-	}
-	dir, err := store.OpenDir(c.DataDir)
-	if err != nil {
-		return fmt.Errorf("data %s: %w", c.DataDir, err)
-	}
-	appends := ops.NewAppends(g.registry, g.opt.Log)
-	cfg.Journal, cfg.OnAppend = dir, appends.Observe
-	if g.table, err = store.Open(cfg); err != nil {
-		return fmt.Errorf("data %s: %w", c.DataDir, errors.Join(err, dir.Close()))
-	}
-	g.registry.MustRegister(ops.NewSource(ops.DiskFamilies(g.table.Disk)...))
-	g.ops.Watch(g.table.Fault, appends)
 	return nil
 }
 
@@ -230,8 +157,11 @@ func (g *Gateway) announce() {
 	for _, p := range g.planes {
 		attrs = append(attrs, p.name, p.url())
 	}
+	if r := g.assembly.replica; r != nil {
+		attrs = append(attrs, "cluster", r.Addr())
+	}
 	c := &g.settings.Config
 	attrs = append(attrs, "data", c.DataDir, "node", c.NodeName, "agent_auth", c.AgentAuth, "version", g.opt.Build.Version)
 	g.opt.Log.Info("svmgate is ready", attrs...)
-	g.showSample()
+	g.assembly.showSample()
 }

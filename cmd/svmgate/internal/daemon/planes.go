@@ -152,6 +152,13 @@ func (g *Gateway) serveAdmin(api *adminapi.API) {
 	g.setHandler(p, fence.Forwarded(g.watchLogins(h), g.settings.TrustedProxies))
 }
 
+// serveNobody lets the agent and admin planes say that the gateway is starting.
+func (g *Gateway) serveNobody() {
+	for _, name := range []string{"agent", "admin"} {
+		g.setHandler(g.plane(name), fence.Wrap(starting, nil))
+	}
+}
+
 // starting answers until the table is loaded.
 func starting(ctx *fasthttp.RequestCtx) {
 	problem.Write(ctx, fasthttp.StatusServiceUnavailable, "not_ready", "the gateway is starting; try again in a few seconds")

@@ -56,14 +56,8 @@ func (g *Gateway) close(ctx context.Context) error {
 	}
 	g.background()
 	g.tasks.Wait()
-	if g.selector != nil {
-		g.selector.Close()
-	}
-	if g.accounts != nil {
-		g.accounts.Close()
-	}
-	if g.table != nil {
-		return g.table.Close()
+	if g.assembly != nil {
+		return g.assembly.shut(ctx)
 	}
 	return nil
 }

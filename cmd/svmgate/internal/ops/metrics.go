@@ -88,6 +88,7 @@ func TableFamilies(t *store.Table) []Family {
 		count("svms", "SVMs in the table.", func(s store.Stats) int { return s.SVMs }),
 		count("vms", "Registered VMs in the table.", func(s store.Stats) int { return s.VMs }),
 		count("accounts", "Accounts of the management plane.", func(s store.Stats) int { return s.Accounts }),
+		count("tombstones", "Records that say that something was deleted.", func(s store.Stats) int { return s.Tombstones }),
 		{
 			Name: "svms_by_state", Help: "SVMs in the table by their present state.", Labels: []string{"state"},
 			Read: func(emit Emit) {
@@ -98,6 +99,12 @@ func TableFamilies(t *store.Table) []Family {
 		}, {
 			Name: "records_refused_skew_total", Help: "Records refused because their version lies too far in the future.", Counter: true,
 			Read: func(emit Emit) { emit(float64(t.Stats().SkewRefused)) },
+		}, {
+			Name: "records_unreadable_total", Help: "Records of other gateways left out because they can not be read.", Counter: true,
+			Read: func(emit Emit) { emit(float64(t.Stats().Unreadable)) },
+		}, {
+			Name: "table_ahead_seconds", Help: "How far the newest record is ahead of the clock; above 60, other gateways refuse what is written here.",
+			Read: func(emit Emit) { emit(t.Stats().Ahead.Seconds()) },
 		},
 	}
 }

@@ -1,0 +1,66 @@
+package cluster
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// readiness is whether this node may answer.
+type readiness struct {
+	ready atomic.Bool
+	from  atomic.Pointer[string] // whose table is being taken over
+	left  atomic.Int64           // how many buckets of it
+
+	bootstrap bool
+	had       bool // the table was not empty at the start
+	started   time.Time
+}
+
+// How long a node waits for its seeds. An empty one has nothing to say without them,
+// unless it is the first.
+const (
+	waitForSeeds = 30 * time.Second
+	waitAsFirst  = 3 * time.Second
+)
+
+func (w *readiness) init(cfg *Config) {
+	var d Digest
+	cfg.Table.Digest(&d)
+	w.had, w.bootstrap, w.started = d != Digest{}, cfg.Bootstrap, time.Now()
+	w.ready.Store(len(cfg.Seeds) == 0)
+}
+
+// waited makes the node ready if it has waited for long enough. What an empty table
+// took over in part is worse than nothing: it would deny what it has not yet.
+func (w *readiness) waited() {
+	since := time.Since(w.started)
+	first := w.bootstrap && w.from.Load() == nil && since >= waitAsFirst
+	if first || w.had && since >= waitForSeeds {
+		w.ready.Store(true)
+	}
+}
+
+// Ready reports whether this node may answer, and if not, why not: it may once
+// everything is applied that the first peer it met had, or when it has waited for
+// 30 seconds and its table was not empty at the start. Peers that are empty and not
+// ready themselves do not count. A node that has no seeds is ready at once; an empty
+// one that has seeds only waits for them, unless it is to bootstrap. Once ready, it
+// stays so.
+func (n *Node) Ready() (ready bool, why string) { return n.repair.isReady() }
+
+func (r *repair) isReady() (ready bool, why string) {
+	if r.ready.Load() {
+		return true, ""
+	}
+	switch from := r.from.Load(); {
+	case r.out.Load():
+		return false, "was away for longer than its peers keep what was deleted"
+	case from != nil:
+		return false, fmt.Sprintf("takes over the table of %s: %d of %d parts differ", *from, r.left.Load(), Buckets)
+	case !r.had && !r.bootstrap:
+		return false, "has an empty table, and no seed has answered"
+	default:
+		return false, "waits for its seeds"
+	}
+}

@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// readyAfter returns how long it takes until a node is ready, or -1 if it is not
+// within two minutes.
+func readyAfter(n *dweller) time.Duration {
+	for began := time.Now(); time.Since(began) < 2*time.Minute; time.Sleep(100 * time.Millisecond) {
+		if ready, _ := n.isReady(); ready {
+			return time.Since(began)
+		}
+	}
+	return -1
+}
+
+func TestReady(t *testing.T) {
+	seeds := []string{"somewhere"}
+	for _, tt := range []struct {
+		name     string
+		cfg      Config
+		fill     func(*Map)
+		peers    []Config
+		fills    []func(*Map)
+		from, to time.Duration // when; -1 is never
+	}{
+		{name: "alone", cfg: Config{}, to: 0},
+		{name: "empty, and no seed answers", cfg: Config{Seeds: seeds}, from: -1, to: -1},
+		{name: "empty, no seed answers, but the first", cfg: Config{Seeds: seeds, Bootstrap: true},
+			from: waitAsFirst, to: waitAsFirst + 2*time.Second},
+		{name: "with a table, and no seed answers", cfg: Config{Seeds: seeds}, fill: fill(0, 9),
+			from: waitForSeeds, to: waitForSeeds + 2*time.Second},
+		{name: "empty, and a peer that has all", cfg: Config{Seeds: seeds},
+			peers: []Config{{}}, fills: []func(*Map){fill(0, 9000)}, to: 3 * time.Second},
+		{name: "empty, and a peer that is ready with nothing", cfg: Config{Seeds: seeds},
+			peers: []Config{{}}, fills: []func(*Map){nil}, to: 3 * time.Second},
+		{name: "empty, as are its peers, and none is ready", cfg: Config{Seeds: seeds},
+			peers: []Config{{Seeds: seeds}, {Seeds: seeds}}, fills: []func(*Map){nil, nil}, from: -1, to: -1},
+		{name: "empty, as are its peers, but one is the first", cfg: Config{Seeds: seeds},
+			peers: []Config{{Seeds: seeds}, {Seeds: seeds, Bootstrap: true}}, fills: []func(*Map){nil, nil},
+			from: 2 * time.Second, to: 20 * time.Second},
+		{name: "with a table, and peers that just started with theirs", cfg: Config{Seeds: seeds}, fill: fill(0, 9),
+			peers: []Config{{Seeds: seeds}, {Seeds: seeds}}, fills: []func(*Map){fill(0, 50), fill(0, 90)}, to: 3 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t)
+				for i, cfg := range tt.peers {
+					cfg.Name = fmt.Sprint("peer", i)
+					w.add(cfg, tt.fills[i])
+				}
+				tt.cfg.Name = "a"
+				n := w.add(tt.cfg, tt.fill)
+				took := readyAfter(n)
+				if took < tt.from || took > tt.to {
+					_, why := n.isReady()
+					t.Errorf("ready after %v (%s), want it from %v to %v", took, why, tt.from, tt.to)
+				}
+				if len(tt.peers) == 1 && !equal(n, w.nodes["peer0"]) {
+					t.Error("ready before it had all that the first peer had")
+				}
+				time.Sleep(time.Minute)
+				if ready, _ := n.isReady(); ready != (took >= 0) {
+					t.Error("it did not stay so")
+				}
+			})
+		})
+	}
+}
+
+// TestReadyOnlyWithEverything cuts off the peer in the middle of what it has: a part
+// of a table would deny the rest.
+func TestReadyOnlyWithEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a := w.add(Config{Name: "a", Seeds: []string{"b"}, Bootstrap: true}, nil)
+		w.add(Config{Name: "b"}, fill(0, 50_000))
+		for w.count(askPull) < 5 {
+			time.Sleep(time.Millisecond)
+		}
+		w.remove("b")
+		if took := readyAfter(a); took >= 0 {
+			t.Errorf("ready after %v with %d of 50000 records", took, a.Len())
+		}
+	})
+}
+
+// TestStateIsSaved counts how often, and looks at what.
+func TestStateIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a := w.add(Config{Name: "a"}, fill(0, 9))
+		var mu sync.Mutex
+		known := []Peer{{Name: "b", Addr: "10.0.0.2:1", Seen: time.Now()}}
+		var saved []State
+		var fails bool
+		w.work.Go(func() {
+			a.keepState(func() []Peer {
+				mu.Lock()
+				defer mu.Unlock()
+				return slices.Clone(known)
+			}, func(s State) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if fails {
+					return errors.New("no space left on device")
+				}
+				saved = append(saved, s)
+				return nil
+			})
+		})
+		step := func(what string, change func(), d time.Duration, from, to int) {
+			t.Helper()
+			mu.Lock()
+			before := len(saved)
+			change()
+			mu.Unlock()
+			time.Sleep(d)
+			mu.Lock()
+			defer mu.Unlock()
+			if n := len(saved) - before; n < from || n > to {
+				t.Errorf("%s: saved %d times, want %d to %d", what, n, from, to)
+			}
+		}
+		nothing := func() {}
+		step("at the start", nothing, 30*time.Second, 1, 1)
+		w.add(Config{Name: "b"}, fill(0, 9))
+		step("the first exchange", nothing, 15*time.Second, 1, 1)
+		step("exchanges every few seconds", nothing, 10*time.Minute, 6, 10)
+		more := func() { known = append(known, Peer{Name: "c", Addr: "10.0.0.3:1"}) }
+		step("a peer more", more, 1100*time.Millisecond, 1, 1)
+		step("while the disk is full", func() { fails, known = true, known[:1] }, 10*time.Second, 0, 0)
+		step("when it is not", func() { fails = false }, 1100*time.Millisecond, 1, 1)
+		mu.Lock()
+		defer mu.Unlock()
+		if last := saved[len(saved)-1]; len(last.Peers) != 1 || time.Since(last.Exchanged) > 2*time.Minute {
+			t.Errorf("saved %+v", last)
+		}
+	})
+}
+
+// TestFewExchanges: tables that change all the time, and agree by news, exchange
+// little.
+func TestFewExchanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		var nodes []*dweller
+		for i := range 10 {
+			nodes = append(nodes, w.add(Config{Name: fmt.Sprint("n", i)}, fill(0, 10_000)))
+		}
+		time.Sleep(20 * time.Second)
+		const seconds = 20
+		exchanges, pulls, bytes := w.count(askDigest), w.count(askPull), w.sent()
+		for id := range 100 * seconds { // news that takes 50 ms
+			r := recordsOf(id, id+1)
+			r[0].Version.Clock += uint64(id + 1)
+			for i, n := range nodes {
+				time.AfterFunc(time.Duration(i)*5*time.Millisecond, func() { n.Merge("", r) })
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		perNode := func(n int) float64 { return float64(n) / seconds / float64(len(nodes)) }
+		e, p, b := perNode(w.count(askDigest)-exchanges), perNode(w.count(askPull)-pulls), perNode(w.sent()-bytes)
+		t.Logf("a node exchanges %.1f times a second, pulls %.2f times, and asks and answers %.0f bytes", e, p, b)
+		if e > 4 || p > 0.2 || b > 60_000 {
+			t.Errorf("a node exchanges %.1f times a second, pulls %.2f times, and asks and answers %.0f bytes", e, p, b)
+		}
+		settle(t, 10*time.Second, nodes...)
+	})
+}

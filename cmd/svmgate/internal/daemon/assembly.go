@@ -1,0 +1,193 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
+	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
+)
+
+// An assembly is a table with all that works on it. A gateway has one, and takes
+// another if it was away from its peers for too long.
+type assembly struct {
+	*Gateway
+	clock    *cluster.Clock
+	table    *store.Table
+	replica  *replica.Replica // nil without a cluster
+	selector *discovery.Selector
+	accounts *auth.Accounts
+
+	sources []*ops.Source      // in the registry
+	outcast chan *outcastError // its one may come at any time
+	life    context.Context    // ends with the assembly
+	end     context.CancelFunc
+	work    sync.WaitGroup // what runs until then
+}
+
+// assemble opens the table, waits until it is like its peers', and lets the planes
+// answer from it.
+func (g *Gateway) assemble(ctx context.Context) error {
+	for {
+		g.assembly = &assembly{Gateway: g, clock: cluster.NewClock(time.Now), outcast: make(chan *outcastError, 1)}
+		g.assembly.life, g.assembly.end = context.WithCancel(context.Background())
+		err := g.assembly.open(ctx)
+		var outcast *outcastError
+		if !errors.As(err, &outcast) {
+			return err
+		}
+		if err := g.setAside(ctx, outcast); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *assembly) open(ctx context.Context) error {
+	if err := a.openTable(); err != nil {
+		return err
+	}
+	var err error
+	if a.accounts, err = auth.NewAccounts(a.table); err != nil {
+		return err
+	}
+	c := &a.settings.Config
+	a.selector, err = discovery.New(discovery.Config{
+		Table: a.table, Matrix: c.Matrix, Unregistered: c.Unregistered, DeadAddress: c.DeadAddress,
+		OpenStackLocality: c.OpenStackLocality, Logger: a.opt.Log,
+	})
+	if err != nil {
+		return err
+	}
+	a.work.Go(func() {
+		if err := a.table.Run(a.life); err != nil && a.life.Err() == nil {
+			a.failed <- fmt.Errorf("the table: %w", err)
+		}
+	})
+	if err := a.join(); err != nil {
+		return err
+	}
+	if err := a.catchUp(ctx); err != nil {
+		return err
+	}
+	if err := a.begin(); err != nil {
+		return err
+	}
+	return a.serve()
+}
+
+func (a *assembly) openTable() error {
+	c := &a.settings.Config
+	cfg := store.Config{Node: c.NodeName, SVMTTL: c.SVMTTL, Logger: a.opt.Log}
+	if c.Clustered() {
+		cfg.Clock = a.clock.Now
+	}
+	if c.InMemory() {
+		table, err := store.Open(cfg)
+		a.table = table
+		return err
+	}
+	dir, err := store.OpenDir(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("data %s: %w", c.DataDir, err)
+	}
+	if a.appends == nil {
+		a.appends = ops.NewAppends(a.registry, a.opt.Log)
+	}
+	cfg.Journal, cfg.OnAppend = dir, a.appends.Observe
+	if a.table, err = store.Open(cfg); err != nil {
+		return fmt.Errorf("data %s: %w", c.DataDir, errors.Join(err, dir.Close()))
+	}
+	a.show(ops.DiskFamilies(a.table.Disk))
+	a.ops.Watch(a.table.Fault, a.appends)
+	return nil
+}
+
+// show adds metrics for as long as the assembly lasts.
+func (a *assembly) show(families []ops.Family) {
+	s := ops.NewSource(families...)
+	a.registry.MustRegister(s)
+	a.sources = append(a.sources, s)
+}
+
+// begin makes what a gateway begins with, if nobody has.
+func (a *assembly) begin() error {
+	if err := a.bringIn(); err != nil {
+		return err
+	}
+	if err := a.firstAdmin(); err != nil {
+		return err
+	}
+	return a.loadSample()
+}
+
+// serve lets the planes answer.
+func (a *assembly) serve() error {
+	c := &a.settings.Config
+	how, err := agentapi.ParseAuth(c.AgentAuth)
+	if err != nil {
+		return err
+	}
+	metrics := new(agentapi.Metrics)
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics})
+	if err != nil {
+		return err
+	}
+	cfg := adminapi.Config{
+		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin,
+		MaxImport: c.ImportLimit, Log: a.opt.Log,
+		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
+	}
+	if a.replica != nil {
+		cfg.Cluster = a.replica
+	}
+	admin, err := adminapi.New(cfg)
+	if err != nil {
+		return err
+	}
+	a.show(ops.TableFamilies(a.table))
+	a.show(ops.SelectorFamilies(a.selector))
+	a.show(agentFamilies(metrics))
+	a.ops.Show(a.table, a.selector)
+	a.serveAgents(agents)
+	a.serveAdmin(admin)
+	return nil
+}
+
+// leaveTimeout bounds how long peers are told that this gateway goes.
+const leaveTimeout = 3 * time.Second
+
+// shut ends what open began. The table can still be read.
+func (a *assembly) shut(ctx context.Context) error {
+	a.end()
+	a.work.Wait()
+	if a.replica != nil {
+		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+		if err := a.replica.Stop(leave); err != nil {
+			a.opt.Log.Warn("the other gateways were not all told that this one goes", "reason", err.Error())
+		}
+		cancel()
+	}
+	if a.selector != nil {
+		a.selector.Close()
+	}
+	if a.accounts != nil {
+		a.accounts.Close()
+	}
+	for _, s := range a.sources {
+		a.registry.Unregister(s)
+	}
+	if a.table != nil {
+		return a.table.Close()
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/store"
+)
+
+func (r *running) tenants() string {
+	r.t.Helper()
+	_, body := r.get("admin", "/v1/tenants", "admin:one")
+	return body
+}
+
+// A gateway that was away for longer than the others remember what they deleted
+// does not bring it back, and loses nothing of what it wrote itself.
+func TestAwayForTooLong(t *testing.T) {
+	dir := t.TempDir()
+	first := start(t, join("gw-1", map[string]string{"admin-password": "one"}))
+	away := start(t, join("gw-2", map[string]string{"data": dir}, first))
+	first.addTenant("deleted-meanwhile")
+	eventually(t, "both have the tenant", func() bool { return strings.Contains(away.tenants(), "deleted-meanwhile") })
+	state := filepath.Join(dir, "cluster.json")
+	eventually(t, "gw-2 notes that it met gw-1", func() bool {
+		text, err := os.ReadFile(state)
+		var s cluster.State
+		return err == nil && json.Unmarshal(text, &s) == nil && !s.Exchanged.IsZero()
+	})
+	away.addTenant("own")
+	away.stop()
+	deleted, _ := first.assembly.table.TenantByName("deleted-meanwhile")
+	if err := first.assembly.table.Update(func(tx *store.Tx) error {
+		_, err := tx.DeleteTenant(deleted.ID)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	long, err := json.Marshal(cluster.State{Exchanged: time.Now().Add(-8 * 24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(state, long, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	back := start(t, join("gw-2", map[string]string{"data": dir}, first))
+	eventually(t, "gw-2 starts anew", func() bool { return strings.Contains(back.log.String(), "set aside") })
+	eventually(t, "gw-2 is ready with its own tenant", func() bool { return strings.Contains(back.tenants(), `"own"`) })
+	eventually(t, "gw-1 has it", func() bool { return strings.Contains(first.tenants(), `"own"`) })
+	for _, r := range []*running{first, back} {
+		if got := r.tenants(); strings.Contains(got, "deleted-meanwhile") {
+			t.Errorf("what was deleted is back: %s", got)
+		}
+	}
+	if asides, err := filepath.Glob(filepath.Join(dir, "aside-*")); err != nil || len(asides) != 1 {
+		t.Errorf("set aside: %q, %v", asides, err)
+	}
+}
+
+// What a gateway wrote while its clock was ahead the others refuse. Once the clock
+// is right it comes in as new.
+func TestClockWasAhead(t *testing.T) {
+	before := clockInterval
+	clockInterval = 100 * time.Millisecond
+	t.Cleanup(func() { clockInterval = before })
+	first := start(t, join("gw-1", map[string]string{"admin-password": "one"}))
+
+	dir := t.TempDir()
+	journal, err := store.OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead, err := store.Open(store.Config{Node: "gw-2", Journal: journal, Clock: func() time.Time { return time.Now().Add(time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = ahead.Update(func(tx *store.Tx) error {
+		_, err := tx.PutTenant(store.Tenant{ID: store.NewTenantID(), Name: "from-the-future", Discovery: store.DefaultDiscovery()})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ahead.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	second := start(t, join("gw-2", map[string]string{"data": dir}, first))
+	eventually(t, "gw-2 starts anew", func() bool { return strings.Contains(second.log.String(), "clock was ahead") })
+	eventually(t, "gw-1 has what gw-2 wrote", func() bool { return strings.Contains(first.tenants(), "from-the-future") })
+	eventually(t, "gw-2 writes what others take", func() bool { return strings.Contains(second.log.String(), "ready again") })
+	if ahead := second.assembly.table.Stats().Ahead; ahead > store.MaxSkew {
+		t.Errorf("gw-2 is still %v ahead", ahead)
+	}
+}

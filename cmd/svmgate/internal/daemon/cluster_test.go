@@ -1,0 +1,191 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
+	"github.com/svmgate/svmgate/store"
+)
+
+// eventually waits for what other goroutines bring about.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never comes true that %s", what)
+		}
+	}
+}
+
+func (r *running) addTenant(name string) {
+	r.t.Helper()
+	err := r.assembly.table.Update(func(tx *store.Tx) error {
+		_, err := tx.PutTenant(store.Tenant{ID: store.NewTenantID(), Name: name, Discovery: store.DefaultDiscovery()})
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// join are the flags of a gateway that joins others.
+func join(name string, more map[string]string, seeds ...*running) map[string]string {
+	flags := map[string]string{"node-name": name, "cluster-addr": "127.0.0.1:0"}
+	var addrs []string
+	for _, s := range seeds {
+		addrs = append(addrs, s.assembly.replica.Addr())
+	}
+	flags["cluster-join"] = strings.Join(addrs, ",")
+	for k, v := range more {
+		flags[k] = v
+	}
+	return flags
+}
+
+// freeAddr is an address at which nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Who joins has the accounts of those who are there, and makes none.
+func TestJoiningTakesAccounts(t *testing.T) {
+	first := start(t, join("gw-2", map[string]string{"admin-password": "one"}))
+	second := start(t, join("gw-1", nil, first)) // whose name comes before
+	if status, _ := second.get("admin", "/v1/tenants", "admin:one"); status != 200 {
+		t.Errorf("the account of the cluster answers %d", status)
+	}
+	third := start(t, join("gw-0", map[string]string{"admin-password": "three"}, first))
+	if status, _ := third.get("admin", "/v1/tenants", "admin:one"); status != 200 {
+		t.Errorf("SVMGATE_ADMIN_PASSWORD reset the account of the cluster: %d", status)
+	}
+	time.Sleep(2*electInterval + 100*time.Millisecond)
+	for _, r := range []*running{second, third} {
+		if got := r.out.String(); got != "" {
+			t.Errorf("a gateway that joined says %q", got)
+		}
+	}
+}
+
+// Of gateways that begin together, one makes the account and shows the password.
+func TestFirstAccountOfMany(t *testing.T) {
+	seed := freeAddr(t)
+	first := start(t, map[string]string{"node-name": "gw-2", "cluster-addr": seed, "cluster-join": seed, "cluster-bootstrap": "true"})
+	second := start(t, join("gw-1", nil, first))
+	eventually(t, "gw-1 shows a password", func() bool { return strings.Contains(second.out.String(), "with the password ") })
+	if got := first.out.String(); got != "" {
+		t.Errorf("gw-2 says %q", got)
+	}
+	_, after, _ := strings.Cut(second.out.String(), "with the password ")
+	password, _, _ := strings.Cut(after, " ")
+	eventually(t, "gw-2 knows it, too", func() bool {
+		status, _ := first.get("admin", "/v1/tenants", "admin:"+password)
+		return status == 200
+	})
+}
+
+// A gateway without a table answers nobody until it has met others: agents come
+// again, and are not sent to the SVM that does not exist.
+func TestNotReadyBeforePeers(t *testing.T) {
+	r := &running{t: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	addrs := map[string]string{"agent-addr": freeAddr(t), "admin-addr": freeAddr(t), "ops-addr": freeAddr(t)}
+	for k, v := range join("gw-1", map[string]string{"cluster-join": freeAddr(t)}) {
+		if addrs[k] == "" {
+			addrs[k] = v
+		}
+	}
+	opt, err := r.options(addrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Start(ctx, opt)
+		ended <- err
+	}()
+	eventually(t, "the log says what is waited for", func() bool { return strings.Contains(r.log.String(), "not ready yet") })
+	for plane, path := range map[string]string{"agent": "/v1/agents/" + webBIOS + "/svm", "admin": "/v1/tenants", "ops": "/readyz"} {
+		resp, err := r.client.Get("http://" + addrs[plane+"-addr"] + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 503 || plane != "ops" && resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%s plane: %d, Retry-After %q; want 503 and a time", plane, resp.StatusCode, resp.Header.Get("Retry-After"))
+		}
+	}
+	cancel()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("a gateway that was stopped while it waited has started")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it does not stop waiting")
+	}
+}
+
+// A gateway that can not take part with its table goes out of service, sets it
+// aside, starts anew, and brings in what nobody else has.
+func TestOutcast(t *testing.T) {
+	for _, data := range []string{"", ":memory:"} {
+		dir := data
+		if dir == "" {
+			dir = t.TempDir()
+		}
+		r := start(t, join("gw-1", map[string]string{"data": dir, "admin-password": "one"}))
+		r.addTenant("old")
+		time.Sleep(5 * time.Millisecond)
+		since := time.Now()
+		time.Sleep(5 * time.Millisecond)
+		r.addTenant("new")
+		old := r.assembly
+		old.outcast <- &outcastError{why: "away for too long", since: since}
+		eventually(t, "the gateway is ready again", func() bool { return strings.Contains(r.log.String(), "ready again") })
+
+		status, body := r.get("admin", "/v1/tenants", "admin:one")
+		if status != 200 || !strings.Contains(body, `"new"`) || strings.Contains(body, `"old"`) {
+			t.Errorf("%s: %d %s, want the tenant that is new, and not the old one", data, status, body)
+		}
+		if status, body := r.get("ops", "/readyz", ""); status != 200 {
+			t.Errorf("%s: /readyz %d %s", data, status, body)
+		}
+		if status, body := r.get("ops", "/metrics", ""); status != 200 || !strings.Contains(body, "\nsvmgate_tenants 1\n") || !strings.Contains(body, "\nsvmgate_cluster_members ") {
+			t.Errorf("%s: the metrics are not those of the new table: %d", data, status)
+		}
+		if !strings.Contains(r.log.String(), "away for too long") {
+			t.Errorf("%s: the log does not say why", data)
+		}
+		asides, err := filepath.Glob(filepath.Join(dir, "aside-*"))
+		if err != nil || len(asides) != 1 && data == "" {
+			t.Errorf("set aside: %q, %v", asides, err)
+		}
+		r.stop()
+	}
+}
+
+func TestKeyFileIsJudgedAtTheStart(t *testing.T) {
+	r := &running{t: t}
+	opt, err := r.options(join("gw-1", map[string]string{"cluster-key-file": write(t, "k", "not a key\n")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Start(t.Context(), opt)
+	var wrong *config.Error
+	if !errors.As(err, &wrong) || wrong.Key != "cluster-key-file" || !strings.Contains(wrong.Reason, "line 1") {
+		t.Errorf("error %v, want one of cluster-key-file, line 1", err)
+	}
+}
