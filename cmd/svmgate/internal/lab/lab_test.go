@@ -50,7 +50,7 @@ func (g *gateway) activate(tenant int) {
 func (l *lab) all(want, biosID string) error {
 	for _, g := range l.gateways {
 		if got, err := g.ask(biosID); err != nil || got != want {
-			return fmt.Errorf("%s says %q of %s (%v), want %q", g.name(), got, biosID, err, want)
+			return fmt.Errorf("%s says %q of %s (%w), want %q", g.name(), got, biosID, err, want)
 		}
 	}
 	return nil
