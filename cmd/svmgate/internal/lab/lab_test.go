@@ -49,8 +49,12 @@ func (g *gateway) activate(tenant int) {
 // all complains unless every gateway answers so for a VM.
 func (l *lab) all(want, biosID string) error {
 	for _, g := range l.gateways {
-		if got, err := g.ask(biosID); err != nil || got != want {
-			return fmt.Errorf("%s says %q of %s (%w), want %q", g.name(), got, biosID, err, want)
+		got, err := g.ask(biosID)
+		if err != nil {
+			return fmt.Errorf("%s: %w", g.name(), err)
+		}
+		if got != want {
+			return fmt.Errorf("%s says %q of %s, want %q", g.name(), got, biosID, want)
 		}
 	}
 	return nil
