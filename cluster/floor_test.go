@@ -193,6 +193,7 @@ func TestWrongClockForgetsNothing(t *testing.T) {
 					State: State{Exchanged: time.Now().Add(-time.Hour)},
 				}, fill(0, 100)))
 				settle(t, time.Minute, nodes...)
+				time.Sleep(time.Minute) // until it has asked both what the time is
 				for _, n := range nodes {
 					if isStale(n) || n.Len() != 99 || time.Until(n.repair.clock.Now()).Abs() > time.Second {
 						t.Errorf("%s: stale %t, %d records, clock %v ahead", n.self, n.out.Load(), n.Len(), time.Until(n.repair.clock.Now()))

@@ -63,6 +63,7 @@ func start(t testing.TB, cfg cluster.Config) member {
 // startOn starts nodes on a network; the first is the seed of the others.
 func startOn(t testing.TB, n *clustertest.Network, count int, change func(*cluster.Config)) (all []member) {
 	t.Helper()
+	t.Cleanup(func() { time.Sleep(10 * time.Second) }) // for what memberlist still waits: virtual time
 	for i := range count {
 		name := fmt.Sprint("n", i)
 		cfg := cluster.Config{Name: name, Transport: n.Transport(name), Seeds: []string{n.Addr("n0")}}
@@ -116,7 +117,7 @@ func met(all []member) func() bool {
 // bubble runs a test in virtual time, with a network that takes 1 ms.
 func bubble(t *testing.T, test func(t *testing.T, n *clustertest.Network)) {
 	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(10 * time.Second) }) // for what memberlist still waits
+		t.Cleanup(func() { time.Sleep(10 * time.Second) }) // as in startOn
 		test(t, clustertest.NewNetwork(1, clustertest.Faults{Delay: time.Millisecond}))
 	})
 }
