@@ -34,10 +34,12 @@ func TestSimulate(t *testing.T) {
 				chance: rand.New(rand.NewPCG(seed, 0)), carried: map[state]store.Version{},
 				acts: map[store.Key][]act{}, newest: map[store.Key]store.Record{},
 			}
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("once more: go test ./cmd/svmgate/internal/replica -run TestSimulate -simulate.seed %d -simulate.seeds 1 -count 20 -failfast", seed)
+				}
+			})
 			synctest.Test(t, func(t *testing.T) { s.run(t, seed) })
-			if t.Failed() {
-				t.Logf("once more: go test ./cmd/svmgate/internal/replica -run TestSimulate -simulate.seed %d -simulate.seeds 1 -count 20 -failfast", seed)
-			}
 			asked += s.asked
 			for _, c := range s.conflicts {
 				conflicts[c.Type]++
