@@ -21,7 +21,7 @@ func (a *assembly) join() error {
 	cfg := replica.Config{
 		Table: a.table, Clock: a.clock, Log: a.opt.Log, Dir: c.DataDir,
 		Name: c.NodeName, Addr: c.ClusterAddr, Advertise: c.ClusterAdvertise, Seeds: c.ClusterJoin,
-		Bootstrap: c.ClusterBootstrap, Label: c.ClusterLabel, KeyFile: c.ClusterKeyFile, Keep: c.TombstoneKeep,
+		Anew: a.anew, Peers: a.peers, Bootstrap: c.ClusterBootstrap, Label: c.ClusterLabel, KeyFile: c.ClusterKeyFile, Keep: c.TombstoneKeep,
 		Stale: func(s cluster.Stale) {
 			a.outcast <- &outcastError{why: "this gateway was away for longer than " + s.Peer + " remembers what was deleted", since: s.Exchanged}
 		},
@@ -160,6 +160,10 @@ func (g *Gateway) renew(run context.Context, outcast *outcastError) error {
 func (g *Gateway) setAside(ctx context.Context, outcast *outcastError) error {
 	old, dir := g.assembly, g.settings.DataDir
 	g.assembly = nil // it is shut once
+	g.anew = true
+	if old.replica != nil && g.settings.InMemory() {
+		g.peers = old.replica.Peers() // before it leaves them
+	}
 	err := old.shut(ctx)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/svmgate/svmgate/cluster"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/buildinfo"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
@@ -45,9 +46,11 @@ type Gateway struct {
 	files    *tlsconf.Files // nil without TLS
 	planes   []*plane       // agent, admin, ops
 
-	appends  *ops.Appends // nil if nothing is kept
-	offers   [][]byte     // for the next assembly, if nothing is kept
-	assembly *assembly    // replaced by one goroutine, which has ended when it is closed
+	appends  *ops.Appends   // nil if nothing is kept
+	anew     bool           // a table was set aside: only peers have what belongs in the next
+	peers    []cluster.Peer // for the next assembly, if nothing is kept
+	offers   [][]byte       // likewise
+	assembly *assembly      // replaced by one goroutine, which has ended when it is closed
 
 	background context.CancelFunc
 	tasks      sync.WaitGroup
