@@ -118,12 +118,21 @@ var (
 	clockPatience = 4
 )
 
+// clockPeace is how long a gateway must not have refused anything from the future.
+// Peers tell again what was refused whenever they compare.
+const clockPeace = 2 * time.Minute
+
 // refusedByOthers reports whether what is written here comes to nothing: versions
 // are further ahead than others admit, and the tables of most that are there differ
 // from this one. Gateways whose clocks were all ahead are alike, and leave it at
-// that.
+// that. When one of them writes, others refuse it: it is the furthest ahead, and they
+// stay, lest nobody keeps the table.
 func (a *assembly) refusedByOthers() bool {
-	if a.replica == nil || a.table.Stats().Ahead <= store.MaxSkew {
+	stats := a.table.Stats()
+	if stats.SkewRefused > a.refused {
+		a.refused, a.refusing = stats.SkewRefused, time.Now()
+	}
+	if a.replica == nil || stats.Ahead <= store.MaxSkew || time.Since(a.refusing) < clockPeace {
 		return false
 	}
 	alive, differ := 0, 0
