@@ -214,6 +214,28 @@ func TestOutcastKnowsItsPeers(t *testing.T) {
 	eventually(t, "the gateway is ready again", func() bool { return strings.Contains(r.log.String(), "ready again") })
 }
 
+// A setting that has changed in the file does not move the table of a gateway that
+// starts anew later.
+func TestOutcastAfterReload(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	r := start(t, join("gw-1", map[string]string{"data": dir, "admin-password": "one"}))
+	next, err := r.options(map[string]string{"data": other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Reload(next.Settings)
+	old := r.assembly
+	old.outcast <- &outcastError{why: "away for too long"}
+	eventually(t, "the gateway waits", func() bool { return strings.Contains(r.log.String(), "not ready yet") })
+	r.stop()
+	if asides, err := filepath.Glob(filepath.Join(dir, "aside-*")); err != nil || len(asides) != 1 {
+		t.Errorf("set aside in the directory of the start: %q, %v; want one", asides, err)
+	}
+	if files, err := filepath.Glob(filepath.Join(other, "*")); err != nil || len(files) != 0 {
+		t.Errorf("in the directory of the next start: %q, %v; want nothing", files, err)
+	}
+}
+
 func TestKeyFileIsJudgedAtTheStart(t *testing.T) {
 	r := &running{t: t}
 	opt, err := r.options(join("gw-1", map[string]string{"cluster-key-file": write(t, "k", "not a key\n")}))

@@ -37,8 +37,9 @@ type Options struct {
 // goroutines.
 type Gateway struct {
 	opt      Options
-	settings *config.Effective // those that hold; Reload replaces them
-	mu       sync.Mutex        // of settings
+	settings *config.Effective // those of the start: most can change only at a restart
+	mu       sync.Mutex        // of reloaded
+	reloaded *config.Effective // what Reload compares with
 
 	registry *prometheus.Registry
 	ops      *ops.Plane
@@ -64,7 +65,7 @@ var errDraining = errors.New("the gateway is shutting down")
 // the error says why and what to change, and nothing is left running. If ctx
 // ends first, Start gives up. The caller calls [Gateway.Stop].
 func Start(ctx context.Context, opt Options) (*Gateway, error) {
-	g := &Gateway{opt: opt, settings: opt.Settings, failed: make(chan error, 8)}
+	g := &Gateway{opt: opt, settings: opt.Settings, reloaded: opt.Settings, failed: make(chan error, 8)}
 	g.registry = ops.NewRegistry(opt.Build)
 	g.ops = ops.New(g.registry, opt.Log)
 	run, cancel := context.WithCancel(context.Background())
