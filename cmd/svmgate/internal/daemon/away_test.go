@@ -124,3 +124,15 @@ func TestWhoRefusesStays(t *testing.T) {
 		t.Error("a gateway that refuses what others wrote has set its table aside")
 	}
 }
+
+// What was written in the last moment of being in contact need not have arrived.
+func TestOffersReachBack(t *testing.T) {
+	at := time.Now()
+	if since := wasAway(cluster.Stale{Exchanged: at}).since; at.Sub(since) < 30*time.Second {
+		t.Errorf("offers begin %v before the last contact", at.Sub(since))
+	}
+	a := &assembly{clock: cluster.NewClock(func() time.Time { return at })}
+	if since := a.wasAhead().since; at.Sub(since) < 30*time.Second {
+		t.Errorf("offers begin %v before the clock was seen to have been ahead", at.Sub(since))
+	}
+}

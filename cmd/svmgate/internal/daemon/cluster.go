@@ -23,7 +23,7 @@ func (a *assembly) join() error {
 		Name: c.NodeName, Addr: c.ClusterAddr, Advertise: c.ClusterAdvertise, Seeds: c.ClusterJoin,
 		Anew: a.anew, Peers: a.peers, Bootstrap: c.ClusterBootstrap, Label: c.ClusterLabel, KeyFile: c.ClusterKeyFile, Keep: c.TombstoneKeep,
 		Stale: func(s cluster.Stale) {
-			a.outcast <- &outcastError{why: "this gateway was away for longer than " + s.Peer + " remembers what was deleted", since: s.Exchanged}
+			a.outcast <- wasAway(s)
 		},
 	}
 	if c.InMemory() {
@@ -42,10 +42,28 @@ func (a *assembly) join() error {
 // An outcastError says why the gateway can not take part with the table it has.
 type outcastError struct {
 	why   string
-	since time.Time // what it wrote after that, nobody else has
+	since time.Time // what it wrote after that, perhaps nobody else has
 }
 
 func (e *outcastError) Error() string { return e.why }
+
+// offersBefore is how long before a gateway was last in contact what it wrote may not
+// have reached the others.
+const offersBefore = time.Minute
+
+func wasAway(s cluster.Stale) *outcastError {
+	return &outcastError{
+		why:   "this gateway was away for longer than " + s.Peer + " remembers what was deleted",
+		since: s.Exchanged.Add(-offersBefore),
+	}
+}
+
+func (a *assembly) wasAhead() *outcastError {
+	return &outcastError{
+		why:   "this gateway's clock was ahead, and others refuse what it wrote",
+		since: a.clock.Now().Add(-offersBefore),
+	}
+}
 
 const (
 	lookInterval = 20 * time.Millisecond // whether the gateway is ready
@@ -99,7 +117,7 @@ func (g *Gateway) watch(run context.Context) {
 			if ahead < clockPatience {
 				continue
 			}
-			outcast = &outcastError{why: "this gateway's clock was ahead, and others refuse what it wrote", since: g.assembly.clock.Now()}
+			outcast = g.assembly.wasAhead()
 		}
 		ahead = 0
 		if err := g.renew(run, outcast); err != nil {
