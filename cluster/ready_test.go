@@ -23,6 +23,7 @@ func readyAfter(n *dweller) time.Duration {
 
 func TestReady(t *testing.T) {
 	seeds := []string{"somewhere"}
+	knew := State{Peers: []Peer{{Name: "peer0", Addr: "10.0.0.2:1"}}}
 	for _, tt := range []struct {
 		name     string
 		cfg      Config
@@ -35,6 +36,11 @@ func TestReady(t *testing.T) {
 		{name: "empty, and no seed answers", cfg: Config{Seeds: seeds}, from: -1, to: -1},
 		{name: "empty, no seed answers, but the first", cfg: Config{Seeds: seeds, Bootstrap: true},
 			from: waitAsFirst, to: waitAsFirst + 2*time.Second},
+		{name: "empty, and no peer answers that it knew", cfg: Config{State: knew}, from: -1, to: -1},
+		{name: "with a table, and no peer answers that it knew", cfg: Config{State: knew}, fill: fill(0, 9),
+			from: waitForSeeds, to: waitForSeeds + 2*time.Second},
+		{name: "empty, and a peer that it knew has all", cfg: Config{State: knew},
+			peers: []Config{{}}, fills: []func(*Map){fill(0, 9000)}, to: 3 * time.Second},
 		{name: "with a table, and no seed answers", cfg: Config{Seeds: seeds}, fill: fill(0, 9),
 			from: waitForSeeds, to: waitForSeeds + 2*time.Second},
 		{name: "empty, and a peer that has all", cfg: Config{Seeds: seeds},
