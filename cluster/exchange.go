@@ -92,7 +92,7 @@ func (r *repair) hear(t told) {
 
 // summary returns this node's, of which no group is to be told in full yet.
 func (r *repair) summary() *summary {
-	s := &summary{name: r.self, ready: r.ready.Load(), wall: r.clock.wall()}
+	s := &summary{name: r.self, ready: r.ready.Load(), partial: r.partial(), wall: r.clock.wall()}
 	r.table.Digest(&s.digest)
 	s.sums = s.digest.sums()
 	r.tenure.tell(s, s.empty())

@@ -98,6 +98,57 @@ func TestReadyOnlyWithEverything(t *testing.T) {
 	})
 }
 
+// TestTwoThatJoinAtOnce: what a peer has that joins itself is no whole table.
+func TestTwoThatJoinAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		b := w.add(Config{Name: "b", Seeds: []string{"a"}}, nil)
+		w.add(Config{Name: "a"}, fill(0, 50_000))
+		for w.count(askPull) < 20 {
+			time.Sleep(time.Millisecond)
+		}
+		w.remove("a")
+		c := w.add(Config{Name: "c", Seeds: []string{"a"}}, nil)
+		settle(t, time.Minute, b, c)
+		if took := readyAfter(c); took >= 0 || c.Len() == 0 {
+			t.Errorf("ready after %v with %d of 50000 records", took, c.Len())
+		}
+		w.add(Config{Name: "d"}, fill(0, 50_000))
+		if took := readyAfter(c); took < 0 || c.Len() != 50_000 {
+			t.Errorf("ready after %v with %d of 50000 records", took, c.Len())
+		}
+	})
+}
+
+// TestPartOfATableIsNone stops a node while it takes over a table.
+func TestPartOfATableIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a := w.add(Config{Name: "a", Seeds: []string{"b"}}, nil)
+		var saved State
+		w.work.Go(func() {
+			a.keepState(func() []Peer { return nil }, func(s State) error { saved = s; return nil })
+		})
+		synctest.Wait()
+		w.add(Config{Name: "b"}, fill(0, 50_000))
+		for w.count(askPull) < 5 {
+			time.Sleep(time.Millisecond)
+		}
+		w.remove("b")
+		w.remove("a")
+		synctest.Wait()
+		before := saved
+		a = w.add(Config{Name: "a", Seeds: []string{"b"}, Bootstrap: true, State: before}, fill(0, 9))
+		if took := readyAfter(a); !before.Partial || took >= 0 {
+			t.Errorf("after a restart ready after %v; saved was %+v", took, before)
+		}
+		w.add(Config{Name: "b"}, fill(0, 5000))
+		if took := readyAfter(a); took < 0 || a.partial() {
+			t.Error("not ready with everything")
+		}
+	})
+}
+
 // TestStateIsSaved counts how often, and looks at what.
 func TestStateIsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
