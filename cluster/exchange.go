@@ -112,6 +112,7 @@ func (r *repair) heard(peer string, theirs *summary, lead time.Duration, asked b
 	r.counts.exchanges.Add(1)
 	r.mu.Lock()
 	rel := r.relationLocked(peer)
+	rel.ready = theirs.ready
 	if asked { // anybody may send again what was true once
 		rel.lead, rel.leadAt = lead, time.Now()
 	}

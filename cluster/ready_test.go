@@ -149,6 +149,27 @@ func TestPartOfATableIsNone(t *testing.T) {
 	})
 }
 
+func TestMemberIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a := w.add(Config{Name: "a"}, fill(0, 9))
+		w.cut = func(_, _ string, what question) bool { return what == askPull }
+		w.add(Config{Name: "b", Seeds: []string{"a"}}, nil)
+		for _, want := range []bool{false, true} {
+			w.mu.Lock()
+			w.cut = func(_, _ string, what question) bool { return what == askPull && !want }
+			w.mu.Unlock()
+			time.Sleep(20 * time.Second)
+			self, peer := Member{Name: "a", Self: true}, Member{Name: "b"}
+			a.describe(&self)
+			a.describe(&peer)
+			if !self.Ready || peer.Ready != want {
+				t.Errorf("ready: %t, and the peer %t; want true, %t", self.Ready, peer.Ready, want)
+			}
+		}
+	})
+}
+
 // TestStateIsSaved counts how often, and looks at what.
 func TestStateIsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
