@@ -136,3 +136,15 @@ func TestOffersReachBack(t *testing.T) {
 		t.Errorf("offers begin %v before the clock was seen to have been ahead", at.Sub(since))
 	}
 }
+
+// A peer that has not caught up does not tell whether a table is refused.
+func TestOnlyWholeTablesDiffer(t *testing.T) {
+	peer := cluster.Member{State: "alive", Differing: 1, Lag: time.Minute}
+	if mostDiffer([]cluster.Member{peer}) {
+		t.Error("a peer that is not ready counts")
+	}
+	peer.Ready = true
+	if !mostDiffer([]cluster.Member{peer}) {
+		t.Error("a peer that is ready does not count")
+	}
+}

@@ -153,9 +153,15 @@ func (a *assembly) refusedByOthers() bool {
 	if a.replica == nil || stats.Ahead <= store.MaxSkew || time.Since(a.refusing) < clockPeace {
 		return false
 	}
+	return mostDiffer(a.replica.Members())
+}
+
+// mostDiffer reports whether most tables that are there, and are whole, lastingly
+// differ from this one.
+func mostDiffer(members []cluster.Member) bool {
 	alive, differ := 0, 0
-	for _, m := range a.replica.Members() {
-		if m.Self || m.State != "alive" {
+	for _, m := range members {
+		if m.Self || m.State != "alive" || !m.Ready {
 			continue
 		}
 		alive++
