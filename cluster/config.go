@@ -77,6 +77,10 @@ type State struct {
 	// Exchanged is when, by the cluster's clock, this node last exchanged digests
 	// with a peer; zero if it never did.
 	Exchanged time.Time `json:"exchanged"`
+
+	// Partial says that the table is a part of a peer's: this node stopped before it
+	// had taken over all of it.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // A Peer is another node, as it was last seen.

@@ -112,7 +112,7 @@ func isAny(err error, of ...error) bool {
 	return slices.ContainsFunc(of, func(target error) bool { return errors.Is(err, target) })
 }
 
-// answerConfirm answers askConfirm: when the records last.
+// answerConfirm answers askConfirm: when the records last, unless some were refused.
 func (n *Node) answerConfirm(peer string, body []byte) ([]byte, error) {
 	r := reader{rest: body}
 	records := r.records()
@@ -122,5 +122,11 @@ func (n *Node) answerConfirm(peer string, body []byte) ([]byte, error) {
 	if n.refuses(peer) {
 		return nil, errors.New("one of the two was away for longer than tombstones are kept")
 	}
-	return nil, n.cfg.Table.Merge(peer, records)
+	if err := n.cfg.Table.Merge(peer, records); err != nil {
+		return nil, err
+	}
+	if table, ok := n.cfg.Table.(Holder); ok && !table.Holds(records) {
+		return nil, errors.New("refused here, as too far in the future perhaps: look at the clocks")
+	}
+	return nil, nil
 }

@@ -139,6 +139,19 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestConfirmOfWhatIsRefused has one member with a clock that is behind.
+func TestConfirmOfWhatIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, n *clustertest.Network) {
+		all, tables := startSilent(t, n, 3)
+		late := cluster.NewClock(func() time.Time { return time.Now().Add(-time.Hour) })
+		tables[1].Map = cluster.NewMap("n1", late)
+		c := all[0].Confirm(t.Context(), written(2, 10), 0)
+		if want := []string{"n0", "n2"}; !slices.Equal(c.Applied, want) || tables[1].Refused() != 2 {
+			t.Errorf("applied by %v, want %v; %d records were refused", c.Applied, want, tables[1].Refused())
+		}
+	})
+}
+
 func TestConfirmationsThatFindMembersBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := clustertest.NewNetwork(1, clustertest.Faults{Delay: time.Millisecond})

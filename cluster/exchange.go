@@ -92,7 +92,7 @@ func (r *repair) hear(t told) {
 
 // summary returns this node's, of which no group is to be told in full yet.
 func (r *repair) summary() *summary {
-	s := &summary{name: r.self, ready: r.ready.Load(), wall: r.clock.wall()}
+	s := &summary{name: r.self, ready: r.ready.Load(), partial: r.partial(), wall: r.clock.wall()}
 	r.table.Digest(&s.digest)
 	s.sums = s.digest.sums()
 	r.tenure.tell(s, s.empty())
@@ -112,6 +112,7 @@ func (r *repair) heard(peer string, theirs *summary, lead time.Duration, asked b
 	r.counts.exchanges.Add(1)
 	r.mu.Lock()
 	rel := r.relationLocked(peer)
+	rel.ready = theirs.ready
 	if asked { // anybody may send again what was true once
 		rel.lead, rel.leadAt = lead, time.Now()
 	}

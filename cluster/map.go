@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,6 +150,16 @@ func (m *Map) Merge(peer string, records []Record) error {
 		tell(peer, news)
 	}
 	return nil
+}
+
+// Holds implements [Holder].
+func (m *Map) Holds(records []Record) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return !slices.ContainsFunc(records, func(r Record) bool {
+		has, ok := m.buckets[bucketOf(r.Key)][r.Key]
+		return !ok || newer(r, has)
+	})
 }
 
 // Load takes records that this node had before it was restarted, whatever their time.

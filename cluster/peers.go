@@ -254,6 +254,7 @@ type Member struct {
 	Self    bool      `json:"self"`
 	Seen    time.Time `json:"seen"`    // when it was last known to be alive
 	Formats [2]uint8  `json:"formats"` // the oldest and the newest message format it reads
+	Ready   bool      `json:"ready"`   // it may answer, as last heard
 
 	// Of a peer, when digests were last exchanged with it, and how many buckets
 	// differed then. Lag is how long they have been differing; 0 if they are equal.

@@ -48,7 +48,7 @@ func (t *try) tried(ours, theirs uint64) (vain bool) {
 // pullAll pulls what is due of what differs, and reports whether that was anything.
 // While this node joins that is all; then it is ready when all of it is applied.
 func (r *repair) pullAll(ctx context.Context, peer string, seen *sight) (pulled bool, err error) {
-	joining := !r.ready.Load() && (seen.theirs.ready || !seen.theirs.empty())
+	joining := !r.ready.Load() && (seen.theirs.ready || !seen.theirs.empty() && !seen.theirs.partial)
 	if joining {
 		r.from.Store(&peer)
 	}

@@ -23,6 +23,7 @@ func readyAfter(n *dweller) time.Duration {
 
 func TestReady(t *testing.T) {
 	seeds := []string{"somewhere"}
+	knew := State{Peers: []Peer{{Name: "peer0", Addr: "10.0.0.2:1"}}}
 	for _, tt := range []struct {
 		name     string
 		cfg      Config
@@ -35,6 +36,11 @@ func TestReady(t *testing.T) {
 		{name: "empty, and no seed answers", cfg: Config{Seeds: seeds}, from: -1, to: -1},
 		{name: "empty, no seed answers, but the first", cfg: Config{Seeds: seeds, Bootstrap: true},
 			from: waitAsFirst, to: waitAsFirst + 2*time.Second},
+		{name: "empty, and no peer answers that it knew", cfg: Config{State: knew}, from: -1, to: -1},
+		{name: "with a table, and no peer answers that it knew", cfg: Config{State: knew}, fill: fill(0, 9),
+			from: waitForSeeds, to: waitForSeeds + 2*time.Second},
+		{name: "empty, and a peer that it knew has all", cfg: Config{State: knew},
+			peers: []Config{{}}, fills: []func(*Map){fill(0, 9000)}, to: 3 * time.Second},
 		{name: "with a table, and no seed answers", cfg: Config{Seeds: seeds}, fill: fill(0, 9),
 			from: waitForSeeds, to: waitForSeeds + 2*time.Second},
 		{name: "empty, and a peer that has all", cfg: Config{Seeds: seeds},
@@ -88,6 +94,78 @@ func TestReadyOnlyWithEverything(t *testing.T) {
 		w.remove("b")
 		if took := readyAfter(a); took >= 0 {
 			t.Errorf("ready after %v with %d of 50000 records", took, a.Len())
+		}
+	})
+}
+
+// TestTwoThatJoinAtOnce: what a peer has that joins itself is no whole table.
+func TestTwoThatJoinAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		b := w.add(Config{Name: "b", Seeds: []string{"a"}}, nil)
+		w.add(Config{Name: "a"}, fill(0, 50_000))
+		for w.count(askPull) < 20 {
+			time.Sleep(time.Millisecond)
+		}
+		w.remove("a")
+		c := w.add(Config{Name: "c", Seeds: []string{"a"}}, nil)
+		settle(t, time.Minute, b, c)
+		if took := readyAfter(c); took >= 0 || c.Len() == 0 {
+			t.Errorf("ready after %v with %d of 50000 records", took, c.Len())
+		}
+		w.add(Config{Name: "d"}, fill(0, 50_000))
+		if took := readyAfter(c); took < 0 || c.Len() != 50_000 {
+			t.Errorf("ready after %v with %d of 50000 records", took, c.Len())
+		}
+	})
+}
+
+// TestPartOfATableIsNone stops a node while it takes over a table.
+func TestPartOfATableIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a := w.add(Config{Name: "a", Seeds: []string{"b"}}, nil)
+		var saved State
+		w.work.Go(func() {
+			a.keepState(func() []Peer { return nil }, func(s State) error { saved = s; return nil })
+		})
+		synctest.Wait()
+		w.add(Config{Name: "b"}, fill(0, 50_000))
+		for w.count(askPull) < 5 {
+			time.Sleep(time.Millisecond)
+		}
+		w.remove("b")
+		w.remove("a")
+		synctest.Wait()
+		before := saved
+		a = w.add(Config{Name: "a", Seeds: []string{"b"}, Bootstrap: true, State: before}, fill(0, 9))
+		if took := readyAfter(a); !before.Partial || took >= 0 {
+			t.Errorf("after a restart ready after %v; saved was %+v", took, before)
+		}
+		w.add(Config{Name: "b"}, fill(0, 5000))
+		if took := readyAfter(a); took < 0 || a.partial() {
+			t.Error("not ready with everything")
+		}
+	})
+}
+
+func TestMemberIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a := w.add(Config{Name: "a"}, fill(0, 9))
+		w.cut = func(_, _ string, what question) bool { return what == askPull }
+		w.add(Config{Name: "b", Seeds: []string{"a"}}, nil)
+		for _, want := range []bool{false, true} {
+			w.mu.Lock()
+			w.cut = func(_, _ string, what question) bool { return what == askPull && !want }
+			w.mu.Unlock()
+			time.Sleep(20 * time.Second)
+			self, peer := Member{Name: "a", Self: true}, Member{Name: "b"}
+			a.describe(&self)
+			a.describe(&peer)
+			if !self.Ready || peer.Ready != want {
+				t.Errorf("ready: %t, and the peer %t; want true, %t", self.Ready, peer.Ready, want)
+			}
 		}
 	})
 }

@@ -40,7 +40,8 @@ type Table interface {
 	// it counts itself, and takes the others. An error means that nothing was
 	// taken; it is repeated later. It may keep the records and their values; but
 	// these are parts of the message they came in, and all of it stays in memory for
-	// as long as one is kept: copy what is kept for long.
+	// as long as one is kept: copy what is kept for long. A table that refuses some should
+	// say so, as a [Holder].
 	//
 	// Whatever a table learns, from peers too, it tells by [Node.Spread].
 	Merge(peer string, records []Record) error
@@ -55,4 +56,12 @@ type Table interface {
 	// Forget drops tombstones with versions whose time is before floor, in
 	// milliseconds since 1970. They are in no digest any more, and never taken again.
 	Forget(floor int64)
+}
+
+// A Holder is a [Table] that says what of a Merge it took. One that is not is thought
+// to have taken everything.
+type Holder interface {
+	// Holds reports whether the table has each of the records, or a later one of its
+	// key.
+	Holds(records []Record) bool
 }

@@ -78,6 +78,7 @@ type relation struct {
 	lead   time.Duration // of its clock
 	leadAt time.Time     // zero if it is not known
 
+	ready    bool // it may answer
 	refuses  bool // it was away for too long, or holds that of this node
 	failures int  // in a row
 	notUntil time.Time
@@ -305,10 +306,14 @@ func (r *repair) note(peer string, err error) {
 func (r *repair) describe(m *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if m.Self {
+		m.Ready = r.ready.Load()
+	}
 	rel := r.peers[m.Name]
 	if rel == nil {
 		return
 	}
+	m.Ready = rel.ready
 	now := time.Now()
 	if !rel.exchanged.IsZero() {
 		m.Exchanged = r.clock.Now().Add(-now.Sub(rel.exchanged))

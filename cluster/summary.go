@@ -14,6 +14,7 @@ import (
 type summary struct {
 	name    string
 	ready   bool // it may answer
+	partial bool // it has not taken over everything yet
 	refusal bool // it does not exchange digests with the one this is for
 
 	started   time.Time
@@ -30,6 +31,7 @@ type summary struct {
 const (
 	readyFlag   = 1 << 0
 	refusalFlag = 1 << 1
+	partialFlag = 1 << 2
 )
 
 func (s *summary) append(buf []byte) []byte {
@@ -39,6 +41,9 @@ func (s *summary) append(buf []byte) []byte {
 	}
 	if s.refusal {
 		flags |= refusalFlag
+	}
+	if s.partial {
+		flags |= partialFlag
 	}
 	buf = appendName(append(slices.Grow(buf, size), newestFormat, flags), s.name)
 	for _, ms := range []int64{millis(s.started), millis(s.wall), s.keep.Milliseconds(), millis(s.floor), millis(s.exchanged)} {
@@ -66,7 +71,8 @@ func readSummary(buf []byte) (*summary, error) {
 		return nil, errUnknown
 	}
 	flags := r.byte()
-	s := &summary{ready: flags&readyFlag != 0, refusal: flags&refusalFlag != 0, name: r.name()}
+	s := &summary{ready: flags&readyFlag != 0, refusal: flags&refusalFlag != 0, partial: flags&partialFlag != 0}
+	s.name = r.name()
 	s.started, s.wall = r.time(), r.time()
 	s.keep = time.Duration(r.millis()) * time.Millisecond
 	s.floor, s.exchanged = r.time(), r.time()

@@ -19,7 +19,7 @@ func TestSummaryIsReadAsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := summary{
 			name: rapid.StringMatching(`[a-z]{1,128}`).Draw(t, "name"), ready: rapid.Bool().Draw(t, "ready"),
-			refusal: rapid.Bool().Draw(t, "refusal"), started: moment(t, "started"), wall: moment(t, "wall"),
+			refusal: rapid.Bool().Draw(t, "refusal"), partial: rapid.Bool().Draw(t, "partial"), started: moment(t, "started"), wall: moment(t, "wall"),
 			keep:  time.Duration(rapid.Int64Range(1, 1e9).Draw(t, "keep")) * time.Millisecond,
 			floor: moment(t, "floor"), exchanged: moment(t, "exchanged"),
 		}
@@ -90,7 +90,7 @@ func FuzzSummary(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if buf[1]&^(readyFlag|refusalFlag) == 0 && buf[0] == newestFormat && !bytes.Equal(s.append(nil), buf) {
+		if buf[1]&^(readyFlag|refusalFlag|partialFlag) == 0 && buf[0] == newestFormat && !bytes.Equal(s.append(nil), buf) {
 			t.Errorf("%x is read as %+v, which is written differently", buf, s)
 		}
 	})

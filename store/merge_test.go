@@ -26,6 +26,11 @@ func TestMergeLaws(t *testing.T) {
 		if err != nil || len(news.Records) != 0 || shuffled.Stats().Revision != before {
 			t.Fatalf("the same records again are news: %v, %v", news.Records, err)
 		}
+		for _, rec := range records {
+			if !shuffled.Holds(rec) {
+				t.Fatalf("a table that heard %v does not hold it", rec)
+			}
+		}
 	})
 }
 

@@ -15,3 +15,14 @@ func (t *Table) Record(key Key) (Record, bool) {
 	}
 	return Record{}, false
 }
+
+// Holds reports whether the table has all that a record says, or something that is
+// preferred to it: what was applied but refused, or can not be read, it does not hold.
+func (t *Table) Holds(r Record) bool {
+	if r.Version.IsZero() || r.check() != nil {
+		return false
+	}
+	have, _ := t.Record(r.Key)
+	_, changed := merge(have, r)
+	return !changed
+}

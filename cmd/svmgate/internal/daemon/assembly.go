@@ -28,6 +28,9 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 
+	refused  uint64    // records from the future, when it was last looked
+	refusing time.Time // when there were last more of them
+
 	sources []*ops.Source      // in the registry
 	outcast chan *outcastError // its one may come at any time
 	life    context.Context    // ends with the assembly

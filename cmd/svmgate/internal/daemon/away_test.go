@@ -71,6 +71,19 @@ func TestClockWasAhead(t *testing.T) {
 	t.Cleanup(func() { clockInterval = before })
 	first := start(t, join("gw-1", map[string]string{"admin-password": "one"}))
 
+	dir := aheadTable(t)
+	second := start(t, join("gw-2", map[string]string{"data": dir}, first))
+	eventually(t, "gw-2 starts anew", func() bool { return strings.Contains(second.log.String(), "clock was ahead") })
+	eventually(t, "gw-1 has what gw-2 wrote", func() bool { return strings.Contains(first.tenants(), "from-the-future") })
+	eventually(t, "gw-2 writes what others take", func() bool { return strings.Contains(second.log.String(), "ready again") })
+	if ahead := second.assembly.table.Stats().Ahead; ahead > store.MaxSkew {
+		t.Errorf("gw-2 is still %v ahead", ahead)
+	}
+}
+
+// aheadTable returns a data directory of gw-2 from when its clock was ahead.
+func aheadTable(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	journal, err := store.OpenDir(dir)
 	if err != nil {
@@ -90,12 +103,48 @@ func TestClockWasAhead(t *testing.T) {
 	if err := ahead.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
 
-	second := start(t, join("gw-2", map[string]string{"data": dir}, first))
-	eventually(t, "gw-2 starts anew", func() bool { return strings.Contains(second.log.String(), "clock was ahead") })
-	eventually(t, "gw-1 has what gw-2 wrote", func() bool { return strings.Contains(first.tenants(), "from-the-future") })
-	eventually(t, "gw-2 writes what others take", func() bool { return strings.Contains(second.log.String(), "ready again") })
-	if ahead := second.assembly.table.Stats().Ahead; ahead > store.MaxSkew {
-		t.Errorf("gw-2 is still %v ahead", ahead)
+// Of gateways that were all ahead, who refuses what another wrote is not the one to
+// go: if all did, nobody would keep the table.
+func TestWhoRefusesStays(t *testing.T) {
+	before := clockInterval
+	clockInterval = 100 * time.Millisecond
+	t.Cleanup(func() { clockInterval = before })
+	first := start(t, join("gw-1", map[string]string{"admin-password": "one"}))
+	second := start(t, join("gw-2", map[string]string{"data": aheadTable(t)}, first))
+	further := store.Version{Clock: uint64(time.Now().Add(2*time.Hour).UnixMilli()) << 16, Node: 1}
+	_, err := second.assembly.table.Apply(store.Batch{Records: []store.Record{{Key: store.Key{Kind: store.KindTask}, Version: further, Value: []byte{1}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * clockInterval)
+	if strings.Contains(second.log.String(), "clock was ahead") {
+		t.Error("a gateway that refuses what others wrote has set its table aside")
+	}
+}
+
+// What was written in the last moment of being in contact need not have arrived.
+func TestOffersReachBack(t *testing.T) {
+	at := time.Now()
+	if since := wasAway(cluster.Stale{Exchanged: at}).since; at.Sub(since) < 30*time.Second {
+		t.Errorf("offers begin %v before the last contact", at.Sub(since))
+	}
+	a := &assembly{clock: cluster.NewClock(func() time.Time { return at })}
+	if since := a.wasAhead().since; at.Sub(since) < 30*time.Second {
+		t.Errorf("offers begin %v before the clock was seen to have been ahead", at.Sub(since))
+	}
+}
+
+// A peer that has not caught up does not tell whether a table is refused.
+func TestOnlyWholeTablesDiffer(t *testing.T) {
+	peer := cluster.Member{State: "alive", Differing: 1, Lag: time.Minute}
+	if mostDiffer([]cluster.Member{peer}) {
+		t.Error("a peer that is not ready counts")
+	}
+	peer.Ready = true
+	if !mostDiffer([]cluster.Member{peer}) {
+		t.Error("a peer that is ready does not count")
 	}
 }

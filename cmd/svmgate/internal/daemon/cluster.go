@@ -21,9 +21,9 @@ func (a *assembly) join() error {
 	cfg := replica.Config{
 		Table: a.table, Clock: a.clock, Log: a.opt.Log, Dir: c.DataDir,
 		Name: c.NodeName, Addr: c.ClusterAddr, Advertise: c.ClusterAdvertise, Seeds: c.ClusterJoin,
-		Bootstrap: c.ClusterBootstrap, Label: c.ClusterLabel, KeyFile: c.ClusterKeyFile, Keep: c.TombstoneKeep,
+		Anew: a.anew, Peers: a.peers, Bootstrap: c.ClusterBootstrap, Label: c.ClusterLabel, KeyFile: c.ClusterKeyFile, Keep: c.TombstoneKeep,
 		Stale: func(s cluster.Stale) {
-			a.outcast <- &outcastError{why: "this gateway was away for longer than " + s.Peer + " remembers what was deleted", since: s.Exchanged}
+			a.outcast <- wasAway(s)
 		},
 	}
 	if c.InMemory() {
@@ -42,10 +42,28 @@ func (a *assembly) join() error {
 // An outcastError says why the gateway can not take part with the table it has.
 type outcastError struct {
 	why   string
-	since time.Time // what it wrote after that, nobody else has
+	since time.Time // what it wrote after that, perhaps nobody else has
 }
 
 func (e *outcastError) Error() string { return e.why }
+
+// offersBefore is how long before a gateway was last in contact what it wrote may not
+// have reached the others.
+const offersBefore = time.Minute
+
+func wasAway(s cluster.Stale) *outcastError {
+	return &outcastError{
+		why:   "this gateway was away for longer than " + s.Peer + " remembers what was deleted",
+		since: s.Exchanged.Add(-offersBefore),
+	}
+}
+
+func (a *assembly) wasAhead() *outcastError {
+	return &outcastError{
+		why:   "this gateway's clock was ahead, and others refuse what it wrote",
+		since: a.clock.Now().Add(-offersBefore),
+	}
+}
 
 const (
 	lookInterval = 20 * time.Millisecond // whether the gateway is ready
@@ -99,7 +117,7 @@ func (g *Gateway) watch(run context.Context) {
 			if ahead < clockPatience {
 				continue
 			}
-			outcast = &outcastError{why: "this gateway's clock was ahead, and others refuse what it wrote", since: g.assembly.clock.Now()}
+			outcast = g.assembly.wasAhead()
 		}
 		ahead = 0
 		if err := g.renew(run, outcast); err != nil {
@@ -118,17 +136,32 @@ var (
 	clockPatience = 4
 )
 
+// clockPeace is how long a gateway must not have refused anything from the future.
+// Peers tell again what was refused whenever they compare.
+const clockPeace = 2 * time.Minute
+
 // refusedByOthers reports whether what is written here comes to nothing: versions
 // are further ahead than others admit, and the tables of most that are there differ
 // from this one. Gateways whose clocks were all ahead are alike, and leave it at
-// that.
+// that. When one of them writes, others refuse it: it is the furthest ahead, and they
+// stay, lest nobody keeps the table.
 func (a *assembly) refusedByOthers() bool {
-	if a.replica == nil || a.table.Stats().Ahead <= store.MaxSkew {
+	stats := a.table.Stats()
+	if stats.SkewRefused > a.refused {
+		a.refused, a.refusing = stats.SkewRefused, time.Now()
+	}
+	if a.replica == nil || stats.Ahead <= store.MaxSkew || time.Since(a.refusing) < clockPeace {
 		return false
 	}
+	return mostDiffer(a.replica.Members())
+}
+
+// mostDiffer reports whether most tables that are there, and are whole, lastingly
+// differ from this one.
+func mostDiffer(members []cluster.Member) bool {
 	alive, differ := 0, 0
-	for _, m := range a.replica.Members() {
-		if m.Self || m.State != "alive" {
+	for _, m := range members {
+		if m.Self || m.State != "alive" || !m.Ready {
 			continue
 		}
 		alive++
@@ -160,6 +193,10 @@ func (g *Gateway) renew(run context.Context, outcast *outcastError) error {
 func (g *Gateway) setAside(ctx context.Context, outcast *outcastError) error {
 	old, dir := g.assembly, g.settings.DataDir
 	g.assembly = nil // it is shut once
+	g.anew = true
+	if old.replica != nil && g.settings.InMemory() {
+		g.peers = old.replica.Peers() // before it leaves them
+	}
 	err := old.shut(ctx)
 	if err != nil {
 		return err

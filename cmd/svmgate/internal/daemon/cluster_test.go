@@ -139,31 +139,58 @@ func TestNotReadyBeforePeers(t *testing.T) {
 }
 
 // A gateway that can not take part with its table goes out of service, sets it
-// aside, starts anew, and brings in what nobody else has.
+// aside, waits for a peer although it has no seeds and is the one to bootstrap,
+// starts anew from it, and then brings in what nobody else has.
 func TestOutcast(t *testing.T) {
 	for _, data := range []string{"", ":memory:"} {
 		dir := data
 		if dir == "" {
 			dir = t.TempDir()
 		}
-		r := start(t, join("gw-1", map[string]string{"data": dir, "admin-password": "one"}))
+		r := start(t, join("gw-1", map[string]string{"data": dir, "admin-password": "one", "cluster-addr": freeAddr(t), "cluster-bootstrap": "true"}))
+		flags := join("gw-2", map[string]string{"data": t.TempDir()}, r)
+		peer := start(t, flags)
+		r.addTenant("shared")
+		eventually(t, "gw-2 has the tenant", func() bool { return strings.Contains(peer.tenants(), `"shared"`) })
+		peer.stop()
 		r.addTenant("old")
 		time.Sleep(5 * time.Millisecond)
 		since := time.Now()
 		time.Sleep(5 * time.Millisecond)
 		r.addTenant("new")
+		shared, _ := r.assembly.table.TenantByName("shared")
+		if err := r.assembly.table.Update(func(tx *store.Tx) error {
+			_, err := tx.SetActive(shared.ID, true)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
 		old := r.assembly
 		old.outcast <- &outcastError{why: "away for too long", since: since}
+		eventually(t, "the gateway waits", func() bool { return strings.Contains(r.log.String(), "not ready yet") })
+		if data == "" {
+			time.Sleep(3500 * time.Millisecond) // as long as the first of all waits
+		}
+		if status, body := r.get("ops", "/readyz", ""); status != 503 {
+			t.Errorf("%s: /readyz before it has met anybody: %d %s", data, status, body)
+		}
+		start(t, flags)
 		eventually(t, "the gateway is ready again", func() bool { return strings.Contains(r.log.String(), "ready again") })
 
 		status, body := r.get("admin", "/v1/tenants", "admin:one")
 		if status != 200 || !strings.Contains(body, `"new"`) || strings.Contains(body, `"old"`) {
 			t.Errorf("%s: %d %s, want the tenant that is new, and not the old one", data, status, body)
 		}
+		if got, ok := r.assembly.table.TenantByName("shared"); !ok || got.Status != store.Active {
+			t.Errorf("%s: the tenant of before is %+v, %v; want it active", data, got, ok)
+		}
+		if n := strings.Count(r.log.String(), "created the account admin"); n != 1 {
+			t.Errorf("%s: %d accounts were made, want the first only", data, n)
+		}
 		if status, body := r.get("ops", "/readyz", ""); status != 200 {
 			t.Errorf("%s: /readyz %d %s", data, status, body)
 		}
-		if status, body := r.get("ops", "/metrics", ""); status != 200 || !strings.Contains(body, "\nsvmgate_tenants 1\n") || !strings.Contains(body, "\nsvmgate_cluster_members ") {
+		if status, body := r.get("ops", "/metrics", ""); status != 200 || !strings.Contains(body, "\nsvmgate_tenants 2\n") || !strings.Contains(body, "\nsvmgate_cluster_members ") {
 			t.Errorf("%s: the metrics are not those of the new table: %d", data, status)
 		}
 		if !strings.Contains(r.log.String(), "away for too long") {
@@ -174,6 +201,38 @@ func TestOutcast(t *testing.T) {
 			t.Errorf("set aside: %q, %v", asides, err)
 		}
 		r.stop()
+	}
+}
+
+// Who starts anew calls on the peers of before, also if it keeps nothing and
+// nobody can call on it.
+func TestOutcastKnowsItsPeers(t *testing.T) {
+	r := start(t, join("gw-1", map[string]string{"admin-password": "one"}))
+	start(t, join("gw-2", nil, r))
+	old := r.assembly
+	old.outcast <- &outcastError{why: "away for too long", since: time.Now()}
+	eventually(t, "the gateway is ready again", func() bool { return strings.Contains(r.log.String(), "ready again") })
+}
+
+// A setting that has changed in the file does not move the table of a gateway that
+// starts anew later.
+func TestOutcastAfterReload(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	r := start(t, join("gw-1", map[string]string{"data": dir, "admin-password": "one"}))
+	next, err := r.options(map[string]string{"data": other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Reload(next.Settings)
+	old := r.assembly
+	old.outcast <- &outcastError{why: "away for too long"}
+	eventually(t, "the gateway waits", func() bool { return strings.Contains(r.log.String(), "not ready yet") })
+	r.stop()
+	if asides, err := filepath.Glob(filepath.Join(dir, "aside-*")); err != nil || len(asides) != 1 {
+		t.Errorf("set aside in the directory of the start: %q, %v; want one", asides, err)
+	}
+	if files, err := filepath.Glob(filepath.Join(other, "*")); err != nil || len(files) != 0 {
+		t.Errorf("in the directory of the next start: %q, %v; want nothing", files, err)
 	}
 }
 

@@ -64,7 +64,7 @@ func (a *assembly) administered() bool {
 // if they have none either, the one whose name comes first makes it, so that only
 // one password is shown. Where the password is given it does not matter who does.
 func (a *assembly) firstAdmin() error {
-	if a.replica == nil || len(a.settings.ClusterJoin) == 0 || a.settings.AdminPassword != "" {
+	if a.replica == nil || len(a.settings.ClusterJoin) == 0 && !a.anew || a.settings.AdminPassword != "" {
 		return a.firstAccount()
 	}
 	a.work.Go(func() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/svmgate/svmgate/cluster"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/buildinfo"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
@@ -36,8 +37,9 @@ type Options struct {
 // goroutines.
 type Gateway struct {
 	opt      Options
-	settings *config.Effective // those that hold; Reload replaces them
-	mu       sync.Mutex        // of settings
+	settings *config.Effective // those of the start: most can change only at a restart
+	mu       sync.Mutex        // of reloaded
+	reloaded *config.Effective // what Reload compares with
 
 	registry *prometheus.Registry
 	ops      *ops.Plane
@@ -45,9 +47,11 @@ type Gateway struct {
 	files    *tlsconf.Files // nil without TLS
 	planes   []*plane       // agent, admin, ops
 
-	appends  *ops.Appends // nil if nothing is kept
-	offers   [][]byte     // for the next assembly, if nothing is kept
-	assembly *assembly    // replaced by one goroutine, which has ended when it is closed
+	appends  *ops.Appends   // nil if nothing is kept
+	anew     bool           // a table was set aside: only peers have what belongs in the next
+	peers    []cluster.Peer // for the next assembly, if nothing is kept
+	offers   [][]byte       // likewise
+	assembly *assembly      // replaced by one goroutine, which has ended when it is closed
 
 	background context.CancelFunc
 	tasks      sync.WaitGroup
@@ -61,7 +65,7 @@ var errDraining = errors.New("the gateway is shutting down")
 // the error says why and what to change, and nothing is left running. If ctx
 // ends first, Start gives up. The caller calls [Gateway.Stop].
 func Start(ctx context.Context, opt Options) (*Gateway, error) {
-	g := &Gateway{opt: opt, settings: opt.Settings, failed: make(chan error, 8)}
+	g := &Gateway{opt: opt, settings: opt.Settings, reloaded: opt.Settings, failed: make(chan error, 8)}
 	g.registry = ops.NewRegistry(opt.Build)
 	g.ops = ops.New(g.registry, opt.Log)
 	run, cancel := context.WithCancel(context.Background())

@@ -83,14 +83,14 @@ func (g *Gateway) Reload(next *config.Effective) {
 	if next != nil {
 		for i, v := range next.Values {
 			switch s := v.Setting; {
-			case v.Text == g.settings.Values[i].Text:
+			case v.Text == g.reloaded.Values[i].Text:
 			case s.Reload:
 				g.opt.Log.Info("a setting has changed", "setting", s.Name, "value", v.Text)
 			default:
 				g.opt.Log.Warn("a setting has changed that takes effect only at a restart", "setting", s.Name)
 			}
 		}
-		g.settings = next
+		g.reloaded = next
 		g.opt.Level.Set(next.LogLevel)
 	}
 	if g.files == nil {

@@ -37,15 +37,11 @@ func SaveOffers(t *store.Table, dir string, since, now time.Time) (n int, err er
 // TakeOffers brings in, as if it were written now, whatever is written down in a
 // data directory. What can not be read stays there, and is logged.
 func TakeOffers(t *store.Table, dir string, log *slog.Logger) error {
-	entries, err := os.ReadDir(dir)
+	paths, err := offersOf(dir)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries { // in the order of their times
-		if !strings.HasPrefix(e.Name(), offersPrefix) || strings.HasSuffix(e.Name(), partial) {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
+	for _, path := range paths {
 		took, err := takeFile(t, path)
 		if errors.Is(err, store.ErrOffers) {
 			log.Error("what this gateway wrote while it was away can not be brought in", "file", path, "reason", err.Error())
@@ -60,6 +56,17 @@ func TakeOffers(t *store.Table, dir string, log *slog.Logger) error {
 		log.Info("what this gateway wrote while it was away is brought in", "records", took.Records, "taken", took.Taken)
 	}
 	return nil
+}
+
+// offersOf returns the files that are written down, in the order of their times.
+func offersOf(dir string) (paths []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), offersPrefix) && !strings.HasSuffix(e.Name(), partial) {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, err
 }
 
 func takeFile(t *store.Table, path string) (store.Offers, error) {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,11 @@ type Config struct {
 	Label, KeyFile        string
 	Keep                  time.Duration
 	Stale                 func(cluster.Stale)
+
+	// Anew says that the table takes the place of one that was set aside: only peers
+	// have what belongs in it. Peers are those of the old one, if there is no Dir.
+	Anew  bool
+	Peers []cluster.Peer
 }
 
 // A Replica is a table that is shared. Its methods may be called from many
@@ -51,6 +57,7 @@ func Start(cfg Config) (*Replica, error) {
 		Seeds: cfg.Seeds, Bootstrap: cfg.Bootstrap, Label: cfg.Label, Fleeting: fleeting, Stale: cfg.Stale,
 		Keep: cfg.Keep, Clock: cfg.Clock, Logger: cfg.Log,
 	}
+	nc.State.Peers = cfg.Peers
 	var err error
 	if cfg.KeyFile != "" {
 		if nc.Keys, err = ReadKeys(cfg.KeyFile); err != nil {
@@ -64,11 +71,33 @@ func Start(cfg Config) (*Replica, error) {
 		}
 		nc.Save = func(s cluster.State) error { return saveState(cfg.Dir, s) }
 	}
+	if anew, err := startsAnew(cfg, nc.State.Peers); err != nil {
+		return nil, err
+	} else if anew {
+		nc.Bootstrap = false
+		if len(nc.Seeds) == 0 { // then it would not wait for anybody; this one waits to be called on
+			nc.Seeds = []string{cmp.Or(nc.Advertise, nc.Addr)}
+		}
+	}
 	if r.Node, err = cluster.Start(nc); err != nil {
 		return nil, fmt.Errorf("cluster-addr %s: %w", cfg.Addr, err)
 	}
 	r.cancel = cfg.Table.Subscribe(r.spread)
 	return r, nil
+}
+
+// startsAnew reports whether only peers have what belongs in the table, which may
+// also be seen after a crash: it is empty, and there were peers, or there is what
+// was written to another.
+func startsAnew(cfg Config, peers []cluster.Peer) (bool, error) {
+	if cfg.Anew || !isEmpty(cfg.Table) {
+		return cfg.Anew, nil
+	}
+	if len(peers) > 0 || cfg.Dir == "" {
+		return len(peers) > 0, nil
+	}
+	offers, err := offersOf(cfg.Dir)
+	return len(offers) > 0, err
 }
 
 // literal returns an address to listen at as the network wants it.
@@ -135,6 +164,16 @@ func (r *Replica) Confirm(ctx context.Context, keys []store.Key, enough int) clu
 		}
 	}
 	return r.Node.Confirm(ctx, records, enough)
+}
+
+// Peers are the other members, for a table that takes the place of this one.
+func (r *Replica) Peers() (list []cluster.Peer) {
+	for _, m := range r.Members() {
+		if !m.Self {
+			list = append(list, cluster.Peer{Name: m.Name, Addr: m.Addr, Seen: m.Seen})
+		}
+	}
+	return list
 }
 
 // Addr is where peers connect.

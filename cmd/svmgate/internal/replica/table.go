@@ -1,8 +1,10 @@
 package replica
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +27,10 @@ func fleeting(kind uint8) bool { return store.Kind(kind) == store.KindSVMLoad }
 func (t table) Merge(peer string, records []cluster.Record) error {
 	batch := make([]store.Record, len(records))
 	for i, r := range records {
-		batch[i] = store.Record{Key: store.Key{Kind: store.Kind(r.Key.Kind), ID: r.Key.ID}, Version: store.Version(r.Version), Value: r.Value}
+		batch[i] = stored(r)
+		if kind := batch[i].Key.Kind; kind != store.KindVM && kind != store.KindPlacement {
+			batch[i].Value = bytes.Clone(r.Value) // the table keeps it, and would keep the whole message with it
+		}
 	}
 	return t.merge(peer, batch)
 }
@@ -48,6 +53,12 @@ func (t table) merge(peer string, records []store.Record) error {
 	return errors.Join(t.merge(peer, records[:half]), t.merge(peer, records[half:]))
 }
 
+// Holds implements what [cluster.Node.Confirm] asks for: Merge leaves records out
+// that it refuses.
+func (t table) Holds(records []cluster.Record) bool {
+	return !slices.ContainsFunc(records, func(r cluster.Record) bool { return !t.Table.Holds(stored(r)) })
+}
+
 // Digest implements [cluster.Table].
 func (t table) Digest(d *cluster.Digest) { t.Table.Digest((*[store.Buckets]uint64)(d)) }
 
@@ -66,4 +77,9 @@ func (t table) Forget(floor int64) {
 // told is a record as peers are told of it.
 func told(r store.Record) cluster.Record {
 	return cluster.Record{Key: cluster.Key{Kind: uint8(r.Key.Kind), ID: r.Key.ID}, Version: cluster.Version(r.Version), Value: r.Value}
+}
+
+// stored is a record as the table takes it.
+func stored(r cluster.Record) store.Record {
+	return store.Record{Key: store.Key{Kind: store.Kind(r.Key.Kind), ID: r.Key.ID}, Version: store.Version(r.Version), Value: r.Value}
 }

@@ -80,6 +80,20 @@ func TestMerge(t *testing.T) {
 	check(t, b.Merge("a", nil))
 }
 
+// What comes in a message and stays does not keep the message in memory.
+func TestMergeCopiesWhatStays(t *testing.T) {
+	a, b := newTable(t, store.Config{Node: "a"}), newTable(t, store.Config{Node: "b"})
+	createTenant(t, a, 1, "acme")
+	records := everything(a)
+	check(t, b.Merge("a", records))
+	for _, r := range records {
+		clear(r.Value)
+	}
+	if !b.Holds(everything(a)) {
+		t.Error("the table changes with the message")
+	}
+}
+
 // full is a journal that is not, to a table that says it is.
 type full struct{ store.Journal }
 
@@ -103,6 +117,14 @@ func TestNoRoomForOne(t *testing.T) {
 	check(t, b.Merge("a", everything(a)))
 	if n := b.Stats().Tenants; n != 4 || b.refused.Load() != 2 {
 		t.Errorf("%d tenants, %d records refused; want 4 and 2", n, b.refused.Load())
+	}
+	for _, r := range everything(a) {
+		if got, want := b.Holds([]cluster.Record{r}), r.Key.ID != (store.TenantID{2}); got != want {
+			t.Errorf("Holds(%v) = %v, want %v", r.Key, got, want)
+		}
+	}
+	if b.Holds(everything(a)) {
+		t.Error("all records are held, without those that were refused")
 	}
 }
 
