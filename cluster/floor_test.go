@@ -169,6 +169,28 @@ func TestBothAwaySymmetric(t *testing.T) {
 	}
 }
 
+// TestCaughtUpOnlyAfterPulling: the first exchange that shows differences pulls nothing.
+func TestCaughtUpOnlyAfterPulling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		before := time.Now().Add(-time.Hour)
+		a := w.add(Config{Name: "a", State: State{Exchanged: before}}, fill(0, 9))
+		w.cut = func(_, _ string, what question) bool { return what == askPull }
+		w.add(Config{Name: "b", State: State{Exchanged: before}}, fill(0, 99))
+		time.Sleep(20 * time.Second)
+		if got := a.lastExchanged(); w.count(askDigest) == 0 || !got.Equal(before) {
+			t.Errorf("caught up at %v, though nothing was pulled", got)
+		}
+		w.mu.Lock()
+		w.cut = nil
+		w.mu.Unlock()
+		time.Sleep(20 * time.Second)
+		if got := a.lastExchanged(); !got.After(before) {
+			t.Error("everything was pulled, and it has not caught up")
+		}
+	})
+}
+
 func TestEmptyTableIsNotStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
