@@ -101,6 +101,7 @@ func (n *Node) heardBeacon(sender string, r Record) {
 	n.spread.news.put(sender, []Record{r}, nil)
 	switch r.Value[0] {
 	case beaconRecord:
+		n.peers.stays(name)
 		if err := n.sendPacket(name, appendBeaconAck(nil, n.cfg.Name, r.Version)); err != nil {
 			n.log.Debug("confirm beacon", "peer", name, "error", err)
 		}

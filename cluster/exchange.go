@@ -16,6 +16,7 @@ var (
 type sight struct {
 	theirs *summary
 	twice  set  // differed in the exchange before, too, a while ago
+	all    bool // twice is all that this node lacks, but for news
 	begins bool // they differ, and did not exchange in the last seconds: look again soon
 }
 
@@ -152,6 +153,7 @@ func (r *repair) saw(peer string, theirs *summary, ours *Digest, asked bool) *si
 		rel.since, rel.differing = time.Time{}, 0
 		rel.first, rel.firstAt = set{}, time.Time{}
 		r.counts.differing.Store(0)
+		seen.all = true
 		return seen
 	}
 	since := now.Sub(rel.firstAt)
@@ -170,6 +172,7 @@ func (r *repair) saw(peer string, theirs *summary, ours *Digest, asked bool) *si
 	case asked && since >= again/2:
 		seen.twice = differ
 		seen.twice.and(&rel.first)
+		seen.all = true
 		rel.first, rel.firstAt = differ, now
 	}
 	return seen

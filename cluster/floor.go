@@ -33,11 +33,15 @@ func (t *tenure) init(cfg *Config, now time.Time) {
 	}
 }
 
-// tell fills in a summary. An empty table has nothing that peers could have deleted.
+// tell fills in a summary. An empty table has nothing that peers could have deleted,
+// and whoever is out sends nobody else away.
 func (t *tenure) tell(s *summary, empty bool) {
 	t.mut.Lock()
 	defer t.mut.Unlock()
-	s.started, s.keep, s.floor = t.started, t.keep, t.floor
+	s.started, s.keep = t.started, t.keep
+	if !t.out.Load() {
+		s.floor = t.floor
+	}
 	if !empty {
 		s.exchanged = t.exchanged
 	}
@@ -90,13 +94,16 @@ func (t *tenure) heard(theirs *summary, self string, empty bool, c *Clock) (floo
 	t.keep = min(t.keep, theirs.keep)
 	believed := !theirs.floor.After(t.limitLocked(now))
 	if !empty && !t.exchanged.IsZero() && !theirs.exchanged.IsZero() {
-		this := believed && t.exchanged.Before(theirs.floor)
-		other := theirs.exchanged.Before(t.floor)
+		higher := t.floor // for both, or both may go
+		if believed && theirs.floor.After(higher) {
+			higher = theirs.floor
+		}
+		this, other := t.exchanged.Before(higher), theirs.exchanged.Before(higher)
 		if this && other {
 			this = cmp.Or(t.started.Compare(theirs.started), cmp.Compare(self, theirs.name)) > 0
 		}
 		if this {
-			t.leaveLocked(Stale{Peer: theirs.name, Exchanged: t.exchanged, Floor: theirs.floor})
+			t.leaveLocked(Stale{Peer: theirs.name, Exchanged: t.exchanged, Floor: higher})
 		}
 		if this || other {
 			return time.Time{}, errRefused

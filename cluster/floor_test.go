@@ -111,9 +111,11 @@ func TestBothAway(t *testing.T) {
 func TestBothAwaySymmetric(t *testing.T) {
 	now := time.UnixMilli(9e11)
 	c := NewClock(func() time.Time { return now })
-	node := func(exchanged, started time.Time) *tenure {
+	node := func(exchanged, started time.Time, sure bool) *tenure {
 		n := &tenure{keep: time.Hour, exchanged: exchanged, started: started}
-		n.rise(c)
+		if sure {
+			n.rise(c)
+		}
 		return n
 	}
 	long := now.Add(-5 * time.Hour)
@@ -123,18 +125,21 @@ func TestBothAwaySymmetric(t *testing.T) {
 		a, b       time.Time // last exchanged
 		aSet, bSet time.Time // started
 		out        string
+		unsure     bool // b is, of the time
 	}{
-		{"b was switched on again", long, long, early, now, "b"},
-		{"a was switched on again", long, long, now, early, "a"},
-		{"both were", long, long.Add(time.Minute), now, now, "b"},
-		{"only a was away", long, now, early, early, "a"},
-		{"only b was away", now, long, early, early, "b"},
-		{"neither was", now, now, early, early, ""},
-		{"a never met anybody", never, long, early, early, ""},
-		{"neither did", never, never, early, early, ""},
+		{"b was switched on again", long, long, early, now, "b", false},
+		{"a was switched on again", long, long, now, early, "a", false},
+		{"both were", long, long.Add(time.Minute), now, now, "b", false},
+		{"a was, and b has no floor yet", long, long, now, early, "a", true},
+		{"b was, and has no floor yet", long, long, early, now, "b", true},
+		{"only a was away", long, now, early, early, "a", false},
+		{"only b was away", now, long, early, early, "b", false},
+		{"neither was", now, now, early, early, "", false},
+		{"a never met anybody", never, long, early, early, "", false},
+		{"neither did", never, never, early, early, "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a, b := node(tt.a, tt.aSet), node(tt.b, tt.bSet)
+			a, b := node(tt.a, tt.aSet, true), node(tt.b, tt.bSet, !tt.unsure)
 			say := func(name string, n *tenure) *summary {
 				s := &summary{name: name, wall: now}
 				n.tell(s, false)
@@ -157,8 +162,33 @@ func TestBothAwaySymmetric(t *testing.T) {
 			if got != tt.out {
 				t.Errorf("out is %q, want %q", got, tt.out)
 			}
+			if s := say("a", a); a.out.Load() && !s.floor.IsZero() {
+				t.Error("who is out tells its floor, which others may be below")
+			}
 		})
 	}
+}
+
+// TestCaughtUpOnlyAfterPulling: the first exchange that shows differences pulls nothing.
+func TestCaughtUpOnlyAfterPulling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		before := time.Now().Add(-time.Hour)
+		a := w.add(Config{Name: "a", State: State{Exchanged: before}}, fill(0, 9))
+		w.cut = func(_, _ string, what question) bool { return what == askPull }
+		w.add(Config{Name: "b", State: State{Exchanged: before}}, fill(0, 99))
+		time.Sleep(20 * time.Second)
+		if got := a.lastExchanged(); w.count(askDigest) == 0 || !got.Equal(before) {
+			t.Errorf("caught up at %v, though nothing was pulled", got)
+		}
+		w.mu.Lock()
+		w.cut = nil
+		w.mu.Unlock()
+		time.Sleep(20 * time.Second)
+		if got := a.lastExchanged(); !got.After(before) {
+			t.Error("everything was pulled, and it has not caught up")
+		}
+	})
 }
 
 func TestEmptyTableIsNotStale(t *testing.T) {

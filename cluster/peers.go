@@ -136,6 +136,15 @@ func (p *peers) goes(name string) {
 	}
 }
 
+// stays notes that a peer is there after all: what it said was old.
+func (p *peers) stays(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if it := p.known[name]; it != nil {
+		it.leaving = false
+	}
+}
+
 // heard notes that a peer said something, or could not be reached.
 func (p *peers) heard(name string, now time.Time, failed bool) {
 	p.mu.Lock()

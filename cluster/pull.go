@@ -68,7 +68,9 @@ func (r *repair) pullAll(ctx context.Context, peer string, seen *sight) (pulled 
 			continue
 		}
 		if !joining || !others {
-			r.tenure.caughtUp(r.clock)
+			if joining || seen.all {
+				r.tenure.caughtUp(r.clock)
+			}
 			if joining {
 				r.ready.Store(true)
 			}

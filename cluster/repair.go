@@ -141,10 +141,10 @@ func (r *repair) tick() {
 		r.forgetLeads(live)
 	}
 	r.judgeClock(live)
-	r.raiseFloor()
 	if r.out.Load() {
 		return
 	}
+	r.raiseFloor()
 	r.readiness.waited()
 	if len(live) == 0 {
 		return
