@@ -63,7 +63,7 @@ func (t *tenure) rise(c *Clock) (floor time.Time) {
 	}
 	t.mut.Lock()
 	defer t.mut.Unlock()
-	return t.riseLocked(c.Now().Add(-t.keep).Truncate(floorStep), c.Now())
+	return t.riseLocked(c.Now().Add(-t.keep).Truncate(min(floorStep, t.keep/8)), c.Now())
 }
 
 func (t *tenure) riseLocked(to, now time.Time) (floor time.Time) {
@@ -79,7 +79,7 @@ func (t *tenure) riseLocked(to, now time.Time) (floor time.Time) {
 
 // limitLocked is how high a floor can be, if clocks are right.
 func (t *tenure) limitLocked(now time.Time) time.Time {
-	return now.Add(-t.keep + 2*floorStep)
+	return now.Add(-t.keep + min(2*floorStep, t.keep/4))
 }
 
 // heard takes what a peer says of its tenure. It returns the new floor if the peer's

@@ -191,6 +191,18 @@ func TestCaughtUpOnlyAfterPulling(t *testing.T) {
 	})
 }
 
+// TestClockAheadSendsNobodyAway: a floor that only a wrong clock could give is not believed.
+func TestClockAheadSendsNobodyAway(t *testing.T) {
+	now := time.UnixMilli(9e11)
+	c := NewClock(func() time.Time { return now })
+	a := &tenure{keep: time.Hour, exchanged: now.Add(-time.Minute)}
+	ahead := now.Add(90 * time.Minute)
+	b := &summary{name: "b", keep: time.Hour, floor: ahead.Add(-time.Hour), exchanged: ahead}
+	if _, err := a.heard(b, "a", false, c); err != nil || a.out.Load() {
+		t.Errorf("out: %t, %v", a.out.Load(), err)
+	}
+}
+
 func TestEmptyTableIsNotStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
