@@ -87,6 +87,7 @@ oracle: ## 1,000,000 random cases: the fast decision against the slow, obvious o
 
 simulate: ## 10,000 random clusters with faults, in virtual time; 20 restarts of 50 nodes at once
 	$(GO) test ./cluster/clustertest -run 'TestSeeds|TestMassRestart' -cluster.seeds 10000 -cluster.lasts 1m -cluster.restarts 20 -timeout 3h
+	$(GO) test ./cmd/svmgate/internal/replica -run TestSimulate -simulate.seeds 1000 -timeout 1h
 
 vsphere-big: ## read 64 hosts and 2,000 VMs from a simulated vCenter
 	$(GO) test ./cmd/svmgate/internal/inventory/vsphere -run TestVSphereLarge -vsphere.large -timeout 10m
