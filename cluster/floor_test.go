@@ -78,9 +78,6 @@ func TestBothAway(t *testing.T) {
 		a := w.add(Config{Name: "a", Keep: time.Hour}, fill(0, 100))
 		b := w.add(Config{Name: "b", Keep: time.Hour}, fill(0, 100))
 		time.Sleep(2 * time.Minute)
-		for _, n := range []*dweller{a, b} { // alone, the time would not be sure
-			n.seeds = false
-		}
 		w.mu.Lock()
 		w.cut = func(string, string, question) bool { return true }
 		nodes := w.nodes
