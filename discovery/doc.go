@@ -49,11 +49,69 @@
 //
 // # Load
 //
-// An SVM's load is the count of its last report plus this gateway's own picks
-// since. [store.Fewest] picks the SVM with the smallest load of the best class
-// that has one; of equals, the first in rendezvous order. [store.Balanced] picks
-// the first in rendezvous order. The alternatives follow in rendezvous order,
-// class by class.
+// [store.Fewest] is the vendor's documented rule: of the best class that has a
+// usable SVM, the one with the smallest count by its last report plus this
+// gateway's own picks since; of equals, the first in rendezvous order. The
+// alternatives follow in rendezvous order, class by class.
+//
+// [store.Balanced] is what the rest of this section is about. It goes by an
+// estimate of each SVM's agents: the count of its last report, plus the agents
+// that this gateway has sent there since, less those that it has sent elsewhere,
+// plus what the other gateways have told of theirs ([Config.Tell], [Selector.Hear]).
+// What this gateway has not told yet counts once for each gateway, as if all did the
+// same meanwhile. "Since" means since the moment of the report, not of its arrival.
+// What stands beside the count of a report is halved with every [store.Config.SVMTTL]
+// that passes without a new one.
+//
+// An agent keeps the SVM that it has, if it may (see "Keeping"). Else the first SVM
+// is the first, in rendezvous order, of the best class's usable SVMs that is open to
+// the agent and below the soft cap. Only the first [LookDeep] are looked at; if none
+// of them is both, it is the one of them with the smallest load for its capacity, and
+// of equals the first. So most agents get the first of their order, no SVM is far
+// above its share, and no gateway has to ask another.
+//
+//   - The fair share of a class is (load + 1) / capacity, summed over its members
+//     that are usable, with loads as they were at the last pulse: ten times a second
+//     a selector brings its estimates up to date. An SVM is below the soft cap while
+//     its load is less than [SoftCap] percent of its fair share.
+//   - An SVM that has come up among SVMs that have been up for longer than
+//     [SlowStart] is open to an eighth of agents at first and to one eighth more
+//     with every eighth of SlowStart: by a hash of agent and SVM, so that those
+//     to whom it was open once it stays open to. An SVM that is there when the
+//     selector starts is open to all.
+//
+// The alternatives follow in rendezvous order, class by class, whatever their load.
+//
+// # Keeping
+//
+// The SVM that an agent has is the one that it says ([Query.Current]), if that is in
+// the table, else the one that it was given last, if that is remembered. It keeps it
+// unless
+//
+//   - a filter removes it, or it is down, or among those that failed;
+//   - it is suspect, and the agent does not say that it is connected to it;
+//   - it is draining, and it is the agent's turn: they leave evenly over
+//     [store.Drain], in an order by a hash of agent and SVM;
+//   - its load is above its hard cap;
+//   - there is a better class (P1 to P3, suspects last) with an SVM that is settled:
+//     that has been usable without a pause for [Config.ReturnAfter]. A flapping SVM
+//     drags nobody to and fro; an administrator's change of a tenant does at once;
+//   - it is above [RebalanceAbove] percent of its fair share, and by more than one
+//     agent, and it is the agent's turn: in every 300 seconds it is the turn of
+//     so many agents of such SVMs that one percent of the class's agents a minute
+//     move, by a hash of agent and time; and of nobody while many agents are new
+//     ("mass reconnect").
+//
+// All turns are by hashes: every gateway comes to the same end without asking
+// another.
+//
+// # Hard caps
+//
+// An SVM at its hard cap is not usable for agents that do not have it. One gateway
+// never sends it more: picks are counted before the answer is given. Several share
+// what is left: each may send its part before they have told each other. Agents
+// that were sent shortly before a report are counted beside it, because they may
+// not have been connected yet.
 //
 // # Rendezvous order
 //

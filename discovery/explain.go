@@ -198,7 +198,7 @@ func (w *walk) candidate(m member, result Result) Candidate {
 	c := Candidate{
 		ID: f.entry.ID, Name: f.entry.Name, Address: f.entry.Address,
 		Licensed: f.licensed, KeyMatch: keyMatches(f.key, w.os), Local: f.place.localTo(w.host, w.wide),
-		State: load.State(), Load: load.Agents(), Capacity: f.entry.Weight(),
+		State: load.State(), Load: w.s.agents(int(m.index)), Capacity: f.entry.Weight(),
 		index: int(m.index), place: ranked{cost: cost(w.agent, m.hash, m.inverse), index: m.index},
 	}
 	r := f.admits(w.area, w.c.words)
@@ -208,7 +208,7 @@ func (w *walk) candidate(m member, result Result) Candidate {
 		r = ruleState
 	case result == OverCapacity:
 		c.place.first = uint64(max(0, c.Load)) << 32 / uint64(c.Capacity)
-	case load.Full():
+	case w.s.full(int(m.index)):
 		c.Removed, c.Reason = "hard cap", fmt.Sprintf("has %d agents, at most %d are allowed", c.Load, f.entry.HardCap)
 	}
 	if r != passes {

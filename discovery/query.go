@@ -67,11 +67,15 @@ const (
 	NoSVM
 	// OverCapacity: every usable SVM is at its hard cap; the least loaded first.
 	OverCapacity
+	// Later: an SVM was found, but too many agents of the tenant need another one at
+	// present; see [Config.Admission]. The answer is empty, and RefreshSeconds says when
+	// to ask again.
+	Later
 )
 
 // String returns the word of the wire format, such as "assigned".
 func (r Result) String() string {
-	return [...]string{"not_registered", "assigned", "inactive", "no_svm", "over_capacity"}[r]
+	return [...]string{"not_registered", "assigned", "inactive", "no_svm", "over_capacity", "later"}[r]
 }
 
 // Seconds until the agent should ask again, before they are spread by ±10 %

@@ -34,9 +34,9 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	if was == first {
 		return
 	}
-	s.table.Load(first).Pick(+1)
+	s.table.Pick(first, +1)
 	if was >= 0 {
-		s.table.Load(was).Pick(-1)
+		s.table.Pick(was, -1)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -49,9 +50,39 @@ type Config struct {
 	// (availability zone).
 	OpenStackLocality store.PathLevel
 
+	// Policy picks the first SVM for tenants whose load rule is [store.Balanced]. If
+	// nil, the rule of the package comment.
+	Policy Policy
+
+	// ReturnAfter is how long a better class must have had a usable SVM before agents
+	// that are well served move to it. If 0, 10 minutes; less than 0 means at once.
+	ReturnAfter time.Duration
+
+	// Gateways returns how many gateways answer agents at present, this one included.
+	// It is called at every pulse. If nil, this one is alone.
+	Gateways func() int
+
+	// Tell is called every [TellEvery], if there is something to tell, by one
+	// goroutine, which it must not hold up for long; the other gateways are to [Selector.Hear]
+	// what it is given. If nil, nobody is told.
+	Tell func(epoch uint64, list []Sighting)
+
+	// Admission bounds how many agents of a tenant a gateway sends to another SVM than
+	// they have. The zero value sets no bound.
+	Admission Admission
+
 	// Logger receives changes of state, never single questions. If nil, nothing
 	// is logged.
 	Logger *slog.Logger
+}
+
+// An Admission is a bound for agents that need another SVM, so that the storm of one
+// tenant starves no other and drowns no SVM: so many of each tenant a second, on this
+// gateway. Those beyond it are told [Later]. Agents that keep what they have are
+// always served.
+type Admission struct {
+	Rate  float64 // agents a second and tenant; 0 means no bound
+	Burst int     // agents at once; if 0, what comes in two seconds, and at least 1
 }
 
 // A ConfigError reports a field of a [Config] that [New] can not accept.
@@ -73,6 +104,8 @@ type Selector struct {
 	dead   Pick
 
 	catalog atomic.Pointer[catalog]
+	ledger  *ledger
+	policy  Policy
 
 	// Questions whose candidate set does not stand yet say so here. A full mailbox
 	// loses what they say, and the next question of the kind says it again.
@@ -115,9 +148,12 @@ func New(cfg Config) (*Selector, error) {
 			SVM: dead, fragment: string(appendFragment(nil, dead)), index: -1,
 			print: xxhash.Sum64String(string(dead.ID[:]) + dead.Address),
 		},
+		ledger: new(ledger), policy: cfg.Policy,
 		misses: make(chan miss, 1024), stop: make(chan struct{}), idle: make(chan chan struct{}),
 	}
+	s.ledger.gateways.Store(1)
 	s.cancel = cfg.Table.Observe(s.follow)
+	s.beat()
 	s.built.Go(s.build)
 	return s, nil
 }

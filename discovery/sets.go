@@ -3,6 +3,7 @@ package discovery
 import (
 	"math/bits"
 	"slices"
+	"time"
 
 	"github.com/svmgate/svmgate/store"
 )
@@ -291,12 +292,17 @@ type miss struct {
 	catalog *catalog
 }
 
-// build is the selector's goroutine: it builds the sets that questions missed.
+// build is the selector's goroutine: it builds the sets that questions missed, and
+// brings the ledger up to date.
 func (s *Selector) build() {
+	pulse := time.NewTicker(PulseEvery)
+	defer pulse.Stop()
 	for {
 		select {
 		case <-s.stop:
 			return
+		case <-pulse.C:
+			s.beat()
 		case m := <-s.misses:
 			s.buildMissed(m)
 		case done := <-s.idle:
@@ -305,6 +311,7 @@ func (s *Selector) build() {
 				s.buildMissed(m)
 			default:
 			}
+			s.beat()
 			close(done)
 		}
 	}

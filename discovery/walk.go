@@ -215,13 +215,12 @@ func (w *walk) tell() {
 // excludes.
 func (w *walk) usable(index uint32) bool {
 	if w.suspects || w.exact || !w.s.table.Ready(int(index)) {
-		load := w.s.table.Load(int(index))
-		switch state := load.State(); {
+		switch state := w.s.table.Load(int(index)).State(); {
 		case state == store.Draining, state == store.Down, (state == store.Suspect) != w.suspects:
 			return false
-		case !w.full && load.Full():
+		case !w.full && w.s.full(int(index)):
 			return false
-		case w.exact && load.Agents() != w.least:
+		case w.exact && w.s.table.Agents(int(index)) != w.least:
 			return false
 		}
 	}
@@ -243,7 +242,7 @@ func (w *walk) findLeast(g *group) bool {
 	found := false
 	for i := range g.members {
 		m := &g.members[i]
-		n := w.s.table.Load(int(m.index)).Agents()
+		n := w.s.table.Agents(int(m.index))
 		if found && n >= w.least || w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m.index) {
 			continue
 		}
@@ -268,7 +267,7 @@ func (w *walk) overCapacity(area *set) {
 				if w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m.index) {
 					continue
 				}
-				agents := uint64(max(0, w.s.table.Load(int(m.index)).Agents()))
+				agents := uint64(max(0, w.s.agents(int(m.index))))
 				best.insert(w.c, ranked{
 					first: agents << 32 / uint64(m.weight()),
 					cost:  cost(w.agent, m.hash, m.inverse), index: m.index,

@@ -300,9 +300,9 @@ func (t *Table) publishSVMs(next *View, change *ViewChange, svms [][16]byte, s *
 		fresh := i >= len(next.svms) || next.svms[i] == nil
 		if s.at(Key{KindSVMLoad, id}) >= 0 || fresh {
 			if row, err := decodeLoad(t.rows[Key{KindSVMLoad, id}].Value); err == nil {
-				load.report(row, now)
+				load.report(row, t.picks[i].Load(), now)
 			} else {
-				load.forget()
+				load.forget(t.picks[i].Load())
 			}
 		}
 		if !ok || s.at(Key{KindSVMConfig, id}) >= 0 || s.at(Key{KindSVMFacts, id}) >= 0 {

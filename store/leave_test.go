@@ -27,11 +27,11 @@ func TestAVMThatIsUnregisteredLeavesItsSVM(t *testing.T) {
 	})
 	slot, _ := table.Lookup(&vm)
 	slot.Assign(0)
-	table.Load(0).Pick(+1)
+	table.Pick(0, +1)
 	if err := table.Update(func(tx *Tx) error { _, err := tx.DeleteVM(vm); return err }); err != nil {
 		t.Fatal(err)
 	}
-	if n := table.Load(0).Agents(); n != 0 {
+	if n := table.Agents(0); n != 0 {
 		t.Errorf("the SVM is thought to have %d agents, want 0", n)
 	}
 }

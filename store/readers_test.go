@@ -191,7 +191,7 @@ func TestQuestionsAllocateNothing(t *testing.T) {
 		view := table.View()
 		tenant := view.Tenant(slot.Tenant())
 		slot.Assign(slot.Assigned() + 1)
-		table.Load(view.SVM(0).Index).Pick(1)
+		table.Pick(view.SVM(0).Index, 1)
 		id, ok := table.TenantByToken(sum)
 		if _, other := table.TenantByToken(wrong); !ok || other || tenant.ID != id {
 			t.Fatal("TenantByToken is wrong")

@@ -98,14 +98,14 @@ func TestForgottenSVMIsForgotten(t *testing.T) {
 	table, id := open(t, Config{}), SVMID{1}
 	table.svm(t, id, Ready, false)
 	table.report(t, id, SVMFacts{Version: "6.0"}, 10)
-	table.Load(0).Pick(5)
+	table.Pick(0, 5)
 	table.must(t, func(tx *Tx) error { _, err := tx.DeleteSVM(id); return err })
 	if _, ok := table.SVM(id); ok || table.View().SVM(0) != nil || table.Stats().SVMs != 0 {
 		t.Error("a forgotten SVM is found")
 	}
 	table.svm(t, id, Ready, false)
 	table.wantState(t, "made again,", id, Down)
-	if s, _ := table.SVM(id); s.ConnectedAgents != 0 || !s.LastReport.IsZero() || table.Load(0).Agents() != 0 || s.Version != "" {
+	if s, _ := table.SVM(id); s.ConnectedAgents != 0 || !s.LastReport.IsZero() || table.Agents(0) != 0 || s.Version != "" {
 		t.Errorf("made again, the SVM is %+v; want no trace of the old one", s)
 	}
 }
@@ -134,19 +134,15 @@ func TestAReportStartsTheCountOfPicksAnew(t *testing.T) {
 		_, err := tx.PutSVM(SVM{ID: id, SVMConfig: SVMConfig{Address: "svm", HardCap: 12}, ConnectedAgents: 10})
 		return err
 	})
-	load := table.Load(0)
-	load.Pick(1)
-	if load.Agents() != 11 || load.Full() {
-		t.Errorf("after a pick: %d agents, full: %v; want 11 of 12", load.Agents(), load.Full())
+	for _, step := range []struct{ picks, want int }{{1, 11}, {1, 12}, {-1, 11}} {
+		table.Pick(0, int32(step.picks))
+		if got := table.Agents(0); got != step.want {
+			t.Errorf("after a pick of %d: %d agents, want %d", step.picks, got, step.want)
+		}
 	}
-	load.Pick(1)
-	if load.Agents() != 12 || !load.Full() {
-		t.Errorf("after two picks: %d agents, full: %v; want 12 of 12", load.Agents(), load.Full())
-	}
-	load.Pick(-1)
 	table.report(t, id, SVMFacts{}, 3)
-	if load.Agents() != 3 || load.Full() {
-		t.Errorf("after a report of 3: %d agents, full: %v", load.Agents(), load.Full())
+	if got, picks := table.Agents(0), table.Picks(0); got != 3 || picks != 1 {
+		t.Errorf("after a report of 3: %d agents and %d picks, want 3 and 1", got, picks)
 	}
 }
 

@@ -40,6 +40,7 @@ type Table struct {
 	ttl     time.Duration
 	start   time.Time
 	loads   []SVMLoad // by index of the SVM; never moves
+	picks   []atomic.Int32
 	ready   [MaxSVMs / 64]atomic.Uint64
 	view    atomic.Pointer[View]
 	tokens  atomic.Pointer[map[[32]byte]TenantID]
@@ -137,7 +138,7 @@ func newTable(cfg Config) *Table {
 	t := &Table{
 		log: cfg.Logger, ttl: cfg.SVMTTL, start: time.Now().Add(-time.Nanosecond),
 		journal: cfg.Journal, onAppend: cfg.OnAppend, turn: make(chan struct{}, 1),
-		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs),
+		clock: newClock(cfg.Node, cfg.Clock), loads: make([]SVMLoad, MaxSVMs), picks: make([]atomic.Int32, MaxSVMs),
 	}
 	t.forming.table = t
 	t.life, t.end = context.WithCancel(context.Background())

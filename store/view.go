@@ -80,8 +80,7 @@ const DefaultCapacity = 1000
 type SVMLoad struct {
 	state    atomic.Uint32
 	reported atomic.Int32 // connected agents by the last report
-	picks    atomic.Int32 // own picks since, less agents that left
-	capped   atomic.Int32 // hard cap; 0 means none
+	base     atomic.Int32 // the picks when it came
 	heard    atomic.Int64 // nanoseconds since the table was opened; 0: never
 	at       atomic.Int64 // milliseconds since 1970 of the last report; 0: none
 }
@@ -89,18 +88,32 @@ type SVMLoad struct {
 // State returns whether the SVM takes agents.
 func (l *SVMLoad) State() SVMState { return SVMState(l.state.Load()) }
 
-// Agents returns the estimate of connected agents: the last report plus this
-// gateway's picks since. It may be negative for a moment.
-func (l *SVMLoad) Agents() int { return int(l.reported.Load()) + int(l.picks.Load()) }
-
-// Full reports whether the estimate has reached the SVM's hard cap.
-func (l *SVMLoad) Full() bool {
-	hard := int(l.capped.Load())
-	return hard > 0 && l.Agents() >= hard
+// A Report is what is known of an SVM's last report.
+type Report struct {
+	Agents int           // connected
+	At     int64         // milliseconds since 1970, by the clock of the gateway that took it; 0: there was none
+	Heard  time.Duration // when it came here, since the table was opened; 0: never
 }
 
-// Pick counts an agent that was sent to the SVM, or with -1 one that left it.
-func (l *SVMLoad) Pick(n int) { l.picks.Add(int32(n)) }
+// Report returns the last report. A report that comes meanwhile may be half in it.
+func (l *SVMLoad) Report() Report {
+	return Report{Agents: int(l.reported.Load()), At: l.at.Load(), Heard: time.Duration(l.heard.Load())}
+}
+
+// Agents returns the count of the last report plus this gateway's picks since it came.
+// It may be negative for a moment.
+func (t *Table) Agents(i int) int {
+	l := &t.loads[i]
+	return int(l.reported.Load() + t.picks[i].Load() - l.base.Load())
+}
+
+// Pick counts n agents that were sent to the SVM with index i, less than 0 if they
+// left it, and returns what [Table.Picks] is then.
+func (t *Table) Pick(i int, n int32) int32 { return t.picks[i].Add(n) }
+
+// Picks returns how many agents were sent to the SVM with index i, less those that
+// left it, since the table was opened. The count wraps around.
+func (t *Table) Picks(i int) int32 { return t.picks[i].Load() }
 
 // A Slot is a registered VM as a question sees it.
 type Slot struct {
@@ -136,18 +149,18 @@ func (s Slot) Assigned() int { return int(s.slot.assigned.Load()) - 1 }
 func (s Slot) Assign(svm int) int { return int(s.slot.assigned.Swap(uint32(svm+1))) - 1 }
 
 // report takes an SVM's report, heard at a moment since the table was opened.
-func (l *SVMLoad) report(row loadRow, now time.Duration) {
+func (l *SVMLoad) report(row loadRow, picks int32, now time.Duration) {
 	l.reported.Store(int32(row.Connected))
-	l.picks.Store(0)
+	l.base.Store(picks)
 	l.heard.Store(int64(now))
 	l.at.Store(unixMilli(row.Reported))
 }
 
 // forget clears what was known of an SVM that was forgotten: should it come back,
 // it has yet to report.
-func (l *SVMLoad) forget() {
+func (l *SVMLoad) forget(picks int32) {
 	l.reported.Store(0)
-	l.picks.Store(0)
+	l.base.Store(picks)
 	l.heard.Store(0)
 	l.at.Store(0)
 }
@@ -166,7 +179,6 @@ func (t *Table) settle(e *SVMEntry, now time.Duration) {
 			state = Ready
 		}
 	}
-	load.capped.Store(int32(e.HardCap))
 	load.state.Store(uint32(state))
 	word, bit := &t.ready[e.Index/64], uint64(1)<<(e.Index%64)
 	if state == Ready && e.HardCap == 0 {

@@ -135,7 +135,7 @@ func (t *Table) writeVMs() {
 		begin = vm.end
 		if vm.facts&factsLive == 0 { // it leaves its SVM, and starts with nothing should it come back
 			if was := slot.assigned.Swap(0); was > 0 {
-				t.loads[was-1].Pick(-1)
+				t.Pick(int(was-1), -1)
 			}
 		}
 	}
