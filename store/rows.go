@@ -275,6 +275,9 @@ func milliTime(ms int64) Time { return Time{time.UnixMilli(ms).UTC()} }
 // than the record's own: [MaxSkew] thereby holds for them too, and none can make
 // an activation or a registration immortal.
 func (r Record) check() error {
+	if r.Key.Kind == KindSighting {
+		return errNoRecord
+	}
 	if r.Key.ID == ([16]byte{}) && (r.Key.Kind <= KindPlacement || r.Key.Kind == KindToken) {
 		return errZeroID
 	}
