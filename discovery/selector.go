@@ -58,6 +58,10 @@ type Config struct {
 	// that are well served move to it. If 0, 10 minutes; less than 0 means at once.
 	ReturnAfter time.Duration
 
+	// Node is the name by which the other gateways hear this one. If empty, a hard cap that
+	// several gateways share may stay short of by less than one agent for each of them.
+	Node string
+
 	// Gateways returns how many gateways answer agents at present, this one included.
 	// It is called at every pulse. If nil, this one is alone.
 	Gateways func() int
