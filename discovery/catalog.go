@@ -26,6 +26,7 @@ type catalog struct {
 
 	words    *words
 	versions []uint16 // class by the table's index of agent versions
+	turns    turns
 
 	// sets is shared by the catalogs that have the same SVMs.
 	sets *atomic.Pointer[setTable]
@@ -127,6 +128,12 @@ func (s *Selector) follow(change *store.ViewChange) {
 		for _, i := range change.Tenants {
 			next.tenants[i], next.ids[i] = next.compileTenant(i)
 		}
+	}
+	if old != nil {
+		next.turns = old.turns
+	}
+	if s.admission.rate > 0 {
+		next.turns = next.turns.grown(len(next.tenants))
 	}
 	s.catalog.Store(next)
 }

@@ -1,6 +1,10 @@
 package discovery
 
-import "time"
+import (
+	"time"
+
+	"github.com/svmgate/svmgate/store"
+)
 
 // beat brings the ledger up to date: a pulse. Only the selector's goroutine calls it.
 func (s *Selector) beat() {
@@ -20,12 +24,17 @@ func (s *Selector) beat() {
 		if e.HardCap > 0 {
 			traits |= traitCapped
 		}
-		if s.table.Ready(i) || e.HardCap > 0 && !s.full(i) {
+		state := s.table.Load(i).State()
+		if state == store.Draining {
+			traits |= (1<<16 - 1) << traitLeavingShift
+		}
+		if state == store.Ready && (e.HardCap == 0 || agents < e.HardCap) {
 			traits |= traitUsable
 		}
 		a.traits.Store(traits)
 	}
 	now := time.Now()
+	l.now.Store(int64(now.Sub(s.start)))
 	l.window.Store(uint32(now.Unix() / 300))
 	l.calm.Store(true)
 	l.pulse.Add(1)

@@ -85,7 +85,7 @@ func (f *svmFacts) admits(k setKey, w *words) rule {
 		return ruleUpdates
 	case !f.inPart(k):
 		return ruleScope
-	case len(f.entry.Tenants) > 0 && !slices.Contains(f.tenants, uint32(k.tenant)):
+	case len(f.tenants) > 0 && !slices.Contains(f.tenants, uint32(k.tenant)):
 		return ruleDedication
 	}
 	return passes
@@ -164,6 +164,8 @@ func keyMatches(key store.KeyType, os store.GuestOS) bool {
 type set struct {
 	classes [classes]group
 	bytes   int
+
+	shares [classes]sharedShare // of the classes
 }
 
 // buildSet works out the set of a key.
