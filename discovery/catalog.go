@@ -128,6 +128,7 @@ func (s *Selector) follow(change *store.ViewChange) {
 			next.tenants[i], next.ids[i] = next.compileTenant(i)
 		}
 	}
+	s.keepBooks(change.View, change.SVMs)
 	s.catalog.Store(next)
 }
 
