@@ -190,6 +190,7 @@ func newStage(t testing.TB, r rules, cs ...change) *stage {
 	st := &stage{world: newWorld(r), table: table, scanning: newSelector(t, table, r), standing: newSelector(t, table, r)}
 	st.scanning.StopBuilding()
 	t.Cleanup(func() {
+		st.scanning.Close()
 		st.standing.Close()
 		table.Close()
 	})

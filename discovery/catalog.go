@@ -135,6 +135,7 @@ func (s *Selector) follow(change *store.ViewChange) {
 	if s.admission.rate > 0 {
 		next.turns = next.turns.grown(len(next.tenants))
 	}
+	s.keepBooks(change.View, change.SVMs)
 	s.catalog.Store(next)
 }
 

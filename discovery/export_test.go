@@ -16,11 +16,13 @@ var (
 )
 
 // StopBuilding makes s answer every question by scanning from here on: it still
-// follows the table, but builds no candidate sets. Tests need it because a
-// selector that builds leaves no time to see it scan.
+// follows the table and its pulse goes on, but it builds no candidate sets. Tests need
+// it because a selector that builds leaves no time to see it scan.
 func (s *Selector) StopBuilding() {
 	close(s.stop)
 	s.built.Wait()
+	s.stop = make(chan struct{})
+	s.built.Go(func() { s.work(nil) })
 }
 
 // Words returns how many words the selector has numbered.

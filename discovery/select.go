@@ -19,10 +19,25 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	//     key in a mailbox, without waiting.
 	//  3. What the answer points to is immutable.
 	c, slot, registered := s.decide(q, a)
+	if registered && len(q.Failed) > 0 {
+		s.accuse(c, slot, q)
+	}
 	if !registered || a.Result != Assigned || slot.Assigned() == int(a.picks[0].index) {
 		return // most answers; and a write would keep the processor from going on
 	}
 	s.assign(c, slot, q, a)
+}
+
+// accuse notes which SVMs a registered VM could not reach, of those that are for it.
+func (s *Selector) accuse(c *catalog, slot store.Slot, q *Query) {
+	w := walk{s: s, c: c, q: q, agent: slot.Hash(), version: c.words.class(q.Version)}
+	t := &c.tenants[slot.Tenant()]
+	w.prepare(t, slot, true)
+	for _, i := range w.failed[:w.nFailed] {
+		if !t.inactive && c.svms[i].admits(w.area, c.words) == passes {
+			s.blame(int(i), w.agent)
+		}
+	}
 }
 
 // assign remembers an answer whose first SVM is not the one remembered.

@@ -58,6 +58,10 @@ type Config struct {
 	// that are well served move to it. If 0, 10 minutes; less than 0 means at once.
 	ReturnAfter time.Duration
 
+	// Node is the name by which the other gateways hear this one. If empty, a hard cap that
+	// several gateways share may stay short of by less than one agent for each of them.
+	Node string
+
 	// Gateways returns how many gateways answer agents at present, this one included.
 	// It is called at every pulse. If nil, this one is alone.
 	Gateways func() int
@@ -107,7 +111,12 @@ type Selector struct {
 	ledger    *ledger
 	policy    Policy
 	admission admission
-	start     time.Time
+
+	node        string
+	start       time.Time
+	returnAfter time.Duration
+	count       func() int // of gateways; may be nil
+	tell        func(epoch uint64, list []Sighting)
 
 	// Questions whose candidate set does not stand yet say so here. A full mailbox
 	// loses what they say, and the next question of the kind says it again.
@@ -146,6 +155,9 @@ func New(cfg Config) (*Selector, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.ReturnAfter == 0 {
+		cfg.ReturnAfter = 10 * time.Minute
+	}
 	dead := &store.SVM{SVMConfig: store.SVMConfig{Address: cfg.DeadAddress}}
 	s := &Selector{
 		table: cfg.Table, matrix: cfg.Matrix, log: cfg.Logger,
@@ -154,13 +166,14 @@ func New(cfg Config) (*Selector, error) {
 			SVM: dead, fragment: string(appendFragment(nil, dead)), index: -1,
 			print: xxhash.Sum64String(string(dead.ID[:]) + dead.Address),
 		},
-		ledger: new(ledger), policy: cfg.Policy, admission: admission, start: time.Now(),
+		policy: cfg.Policy, admission: admission, node: cfg.Node, start: time.Now(),
+		returnAfter: cfg.ReturnAfter, count: cfg.Gateways, tell: cfg.Tell,
 		misses: make(chan miss, 1024), stop: make(chan struct{}), idle: make(chan chan struct{}),
 	}
-	s.ledger.gateways.Store(1)
+	s.ledger = newLedger(s)
 	s.cancel = cfg.Table.Observe(s.follow)
 	s.beat()
-	s.built.Go(s.build)
+	s.built.Go(func() { s.work(s.misses) })
 	return s, nil
 }
 

@@ -294,9 +294,9 @@ type miss struct {
 	catalog *catalog
 }
 
-// build is the selector's goroutine: it builds the sets that questions missed, and
-// brings the ledger up to date.
-func (s *Selector) build() {
+// work is the selector's goroutine: it builds the sets that questions missed, and brings
+// the ledger up to date.
+func (s *Selector) work(misses <-chan miss) {
 	pulse := time.NewTicker(PulseEvery)
 	defer pulse.Stop()
 	for {
@@ -305,11 +305,11 @@ func (s *Selector) build() {
 			return
 		case <-pulse.C:
 			s.beat()
-		case m := <-s.misses:
+		case m := <-misses:
 			s.buildMissed(m)
 		case done := <-s.idle:
 			select {
-			case m := <-s.misses:
+			case m := <-misses:
 				s.buildMissed(m)
 			default:
 			}
