@@ -77,6 +77,12 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 	if was >= 0 {
 		s.table.Pick(was, -1)
 	}
+	switch {
+	case was < 0:
+		s.counts.placed.Add(1)
+	case was != first:
+		s.counts.moved.Add(1)
+	}
 }
 
 // maxTries is how often a question looks for another SVM because others took the last
