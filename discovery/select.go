@@ -17,7 +17,13 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	//     question whose candidate set does not stand yet: it leaves the set's
 	//     key in a mailbox, without waiting.
 	//  3. What the answer points to is immutable.
-	c, slot, registered := s.decide(q, a)
+	slot, ok := s.table.Lookup(&q.BIOS)
+	s.selectFor(q, a, slot, ok)
+}
+
+// selectFor is Select for the VM of a slot, ok saying whether there is one.
+func (s *Selector) selectFor(q *Query, a *Answer, slot store.Slot, ok bool) {
+	c, registered := s.decideFor(q, a, slot, ok)
 	if !registered || a.Result != Assigned {
 		return
 	}
@@ -43,11 +49,16 @@ func (s *Selector) Select(q *Query, a *Answer) {
 // Decide answers q into a like [Selector.Select], and remembers nothing.
 func (s *Selector) Decide(q *Query, a *Answer) { s.decide(q, a) }
 
-// decide does what depends on the agent alone before it looks at the slot: the
-// processor does it while the slot comes from memory.
 func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
-	c := s.catalog.Load()
 	slot, ok := s.table.Lookup(&q.BIOS)
+	c, ok := s.decideFor(q, a, slot, ok)
+	return c, slot, ok
+}
+
+// decideFor does what depends on the agent alone before it looks at the slot: the
+// processor does it while the slot comes from memory.
+func (s *Selector) decideFor(q *Query, a *Answer, slot store.Slot, ok bool) (*catalog, bool) {
+	c := s.catalog.Load()
 	var w walk
 	w.s, w.c, w.q, w.a, w.agent, w.version = s, c, q, a, slot.Hash(), c.words.class(q.Version)
 	spread := mix(w.agent + golden)
@@ -72,7 +83,7 @@ func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
 	switch {
 	case !ok && !s.serve:
 		a.Result, a.RefreshSeconds, a.Revision = NotRegistered, refreshNone(spread), 0
-		return c, slot, ok
+		return c, ok
 	case t.inactive:
 		a.Result, a.n, a.picks[0] = TenantInactive, 1, s.dead
 	default:
@@ -83,7 +94,7 @@ func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
 		a.Result, a.RefreshSeconds = NoSVM, refreshNone(spread)
 	}
 	a.Revision = t.revision(a)
-	return c, slot, ok
+	return c, ok
 }
 
 func (c *catalog) knows(slot store.Slot) bool {
