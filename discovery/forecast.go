@@ -50,8 +50,9 @@ func (s *Selector) forecast(ctx context.Context, change *Change) (Forecast, erro
 	if f.then, err = s.suppose(change); err != nil {
 		return Forecast{}, err
 	}
-	f.count()
-	f.tally = newTally(f.then)
+	if err := f.takeStock(ctx); err != nil {
+		return Forecast{}, err
+	}
 	if err := f.each(ctx, f.askAtOnce); err != nil {
 		return Forecast{}, err
 	}
@@ -64,23 +65,85 @@ func (s *Selector) forecast(ctx context.Context, change *Change) (Forecast, erro
 	return f.result(change), nil
 }
 
+// takeStock finds out where all agents are. Estimates have those that were sent to their
+// SVM. Of the others, too, each is thought to be where it would be sent now, and what
+// reports do not account for of them is added.
+func (f *forecaster) takeStock(ctx context.Context) error {
+	f.count()
+	f.tally = newTally(f.then)
+	sent, others := make([]int, len(f.tally.before)), make([]int, len(f.tally.before))
+	n := 0
+	f.then.table.ScanVMs(func(place int, _ store.BIOSID, slot store.Slot) bool {
+		if f.then.catalog.Load().counts(slot) {
+			at, remembered, was := f.present(slot)
+			f.before[place] = int32(at)
+			f.tally.of(slot).before.count(was)
+			switch {
+			case at != nobody && remembered:
+				sent[at]++
+			case at != nobody:
+				others[at]++
+			}
+		}
+		n++
+		return n%1024 != 0 || ctx.Err() == nil
+	})
+	for i := range sent {
+		unknown := max(0, f.then.agents(i)-sent[i])
+		f.then.table.Pick(i, int32(max(0, others[i]-unknown)))
+	}
+	f.then.pulse()
+	f.tally.before = loadsOf(f.then)
+	return ctx.Err()
+}
+
+// counts reports whether a VM is one of those that are asked.
+func (c *catalog) counts(slot store.Slot) bool {
+	return c.knows(slot) && !c.tenants[slot.Tenant()].gone
+}
+
+// present returns where an agent is before the change, if it is served: where it is
+// remembered to be or, if it is not, where it would be sent if it asked now.
+func (f *forecaster) present(slot store.Slot) (at int, remembered bool, was Result) {
+	c := f.now.catalog.Load()
+	if !c.knows(slot) {
+		return nobody, false, NotRegistered
+	}
+	if c.tenants[slot.Tenant()].inactive {
+		return nobody, false, TenantInactive
+	}
+	if at = c.remembered(slot); at != nobody {
+		return at, true, Assigned
+	}
+	f.now.decideFor(&Query{Limit: 1}, &f.answer, slot, true)
+	if f.answer.Result != Assigned {
+		return nobody, false, f.answer.Result
+	}
+	return int(f.answer.picks[0].index), false, Assigned
+}
+
+// remembered returns the SVM that a VM's agent was last sent to, if there still is one.
+func (c *catalog) remembered(slot store.Slot) int {
+	if i := slot.Assigned(); i >= 0 && i < len(c.svms) && c.svms[i].entry != nil {
+		return i
+	}
+	return nobody
+}
+
 // askAtOnce lets an agent ask that is where it was before the change.
 func (f *forecaster) askAtOnce(a agent) {
-	var at Answer
-	was, remembered, said := NoSVM, nobody, nobody
-	t := f.tally.of(a.slot)
-	t.agents++
+	from, remembered, said := int(f.before[a.n]), nobody, nobody
 	if !a.newcomer {
-		was, remembered, said = f.present(a.slot, &at)
-		t.before.count(was)
-	}
-	from := nobody
-	if was == Assigned {
-		from = max(remembered, said)
+		remembered = f.then.catalog.Load().remembered(a.slot)
+		if from != nobody && remembered != from {
+			remembered, said = nobody, from
+		}
 	}
 	to, result := f.ask(a.slot, remembered, said)
 	f.recount(from, remembered, to)
-	f.before[a.n], f.places[a.n] = int32(from), int32(to)
+	f.places[a.n] = int32(to)
+	t := f.tally.of(a.slot)
+	t.agents++
 	t.atOnce.count(result)
 	if from != nobody && to != nobody && from != to {
 		t.moves.AtOnce++
@@ -92,7 +155,6 @@ func (f *forecaster) askInTheEnd(a agent) {
 	from := int(f.places[a.n])
 	to, result := f.ask(a.slot, from, nobody)
 	f.recount(from, from, to)
-	f.places[a.n] = int32(to)
 	t := f.tally.of(a.slot)
 	t.inTheEnd.count(result)
 	if before := int(f.before[a.n]); before != nobody && to != nobody && before != to {
@@ -101,27 +163,8 @@ func (f *forecaster) askInTheEnd(a agent) {
 	}
 }
 
-// present returns what an agent has before the change, and the index of its SVM: as it
-// is remembered or, if it is not, as the agent would say who had asked just now.
-func (f *forecaster) present(slot store.Slot, a *Answer) (was Result, remembered, said int) {
-	c := f.now.catalog.Load()
-	remembered = slot.Assigned()
-	switch {
-	case !c.knows(slot):
-		return NotRegistered, nobody, nobody
-	case c.tenants[slot.Tenant()].inactive:
-		return TenantInactive, remembered, nobody
-	case remembered >= 0 && remembered < len(c.svms) && c.svms[remembered].entry != nil:
-		return Assigned, remembered, nobody
-	}
-	f.now.decideFor(&Query{Limit: 1}, a, slot.Twin(slot.Hash()), true)
-	if a.Result != Assigned {
-		return a.Result, nobody, nobody
-	}
-	return Assigned, nobody, int(a.picks[0].index)
-}
-
-// ask puts an agent's question to the supposed table, and returns where it is then.
+// ask puts an agent's question to the supposed table, and returns where it is then. It
+// is remembered to be at an SVM, or says that it is at one.
 func (f *forecaster) ask(slot store.Slot, remembered, said int) (int, Result) {
 	s, q, twin := f.then, Query{Limit: 1}, slot.Twin(slot.Hash())
 	if remembered != nobody {
@@ -179,7 +222,7 @@ func (f *forecaster) count() {
 	c := f.then.catalog.Load()
 	f.vms = make([]int, len(c.tenants))
 	f.then.table.ScanVMs(func(_ int, _ store.BIOSID, slot store.Slot) bool {
-		if c.knows(slot) && !c.tenants[slot.Tenant()].gone {
+		if c.counts(slot) {
 			f.vms[slot.Tenant()]++
 			f.all++
 		}
@@ -190,6 +233,9 @@ func (f *forecaster) count() {
 		n += more
 	}
 	f.before, f.places = make([]int32, n), make([]int32, n)
+	for i := range f.before {
+		f.before[i] = nobody // newcomers, and who comes while the others ask
+	}
 }
 
 // each calls ask for every agent, newcomers after those that they are like, and brings
@@ -217,7 +263,7 @@ func (f *forecaster) each(ctx context.Context, ask func(agent)) error {
 	}
 	f.then.table.ScanVMs(func(place int, _ store.BIOSID, slot store.Slot) bool {
 		t := slot.Tenant()
-		if !c.knows(slot) || c.tenants[t].gone {
+		if !c.counts(slot) {
 			return true
 		}
 		goOn := one(agent{place, slot, false}) &&

@@ -105,15 +105,15 @@ func (s *Selector) pulse() {
 
 // newSVMs returns the SVMs that come.
 func (c *catalog) newSVMs(change *Change) ([]store.SVM, error) {
+	if change.More < 0 || change.More > MaxMore {
+		return nil, &ChangeError{"More", fmt.Errorf("%d SVMs; want 0 to %d", change.More, MaxMore)}
+	}
 	add := make([]store.SVM, 0, len(change.Add)+change.More)
 	for i, svm := range change.Add {
 		if svm.ID.IsZero() {
 			svm.ID = madeUp("added", i)
 		}
 		add = append(add, svm)
-	}
-	if change.More < 0 || change.More > MaxMore {
-		return nil, &ChangeError{"More", fmt.Errorf("%d SVMs; want 0 to %d", change.More, MaxMore)}
 	}
 	if change.More == 0 {
 		return add, nil

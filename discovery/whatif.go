@@ -128,11 +128,11 @@ type SVMForecast struct {
 
 // WhatIf tells what a change would lead to, and makes none: nothing that Select or
 // anybody else sees differs afterwards. It lets every registered VM ask twice, on a
-// table of its own, and takes about a second a million VMs and four bytes of memory a
+// table of its own, and takes about a second a million VMs and ten bytes of memory a
 // VM. It ends early, with the context's error, if ctx is done.
 //
 // An agent is where Select last sent it; if that is not remembered, where it would be
-// sent now. Where several gateways share a table, the forecast is as if one answered
+// sent now, and it counts there even if it has never asked. Where several gateways share a table, the forecast is as if one answered
 // all agents: a hard cap holds as a whole. The error is a [*ChangeError] or ctx's.
 func (s *Selector) WhatIf(ctx context.Context, change Change) (Forecast, error) {
 	f, err := s.forecast(ctx, &change)

@@ -206,9 +206,7 @@ func forecastWorld(t *testing.T, r *rand.Rand, seed, n uint64) (*stage, discover
 	for _, s := range sc.steps {
 		st.must(t, s.(change))
 	}
-	for _, tenant := range st.table.Tenants() {
-		g.tenants = append(g.tenants, tenant)
-	}
+	g.tenants = st.table.Tenants()
 	for range 60 {
 		vm := g.vm()
 		g.vms = append(g.vms, vm)
@@ -323,6 +321,9 @@ func TestWhatIfMoreSVMsCome(t *testing.T) {
 func TestWhatCanNotBe(t *testing.T) {
 	st := crowded(t, 2, 10)
 	unknown := store.SVMID{7}
+	if _, err := st.standing.WhatIf(t.Context(), discovery.Change{More: -1}); err == nil {
+		t.Error("less than no SVM may come")
+	}
 	for field, c := range map[string]discovery.Change{
 		"Lose":        {Lose: []store.SVMID{unknown}},
 		"Add":         {Add: []store.SVM{{SVMConfig: store.SVMConfig{Address: "not an address"}}}},
