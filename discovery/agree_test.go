@@ -77,7 +77,10 @@ func checkMet(t *testing.T, met map[string]int, many bool) {
 	for _, rule := range []string{
 		"not_registered", "assigned", "inactive", "no_svm", "over_capacity",
 		"F1", "F2", "F3", "F4", "F5", "F7", "failed", "down", "draining", "suspect",
-		"P1", "P2", "P3", "large class", "hard cap", "fewest", "picks",
+		"P1", "P2", "P3", "large class", "hard cap", "fewest", "picks", "has what nobody gave it",
+		"keeping: filters", "keeping: down", "keeping: suspect", "keeping: draining", "keeping: hard cap", "keeping: better",
+		"kept though not first", "kept while draining", "kept at its hard cap", "kept in a worse class", "kept though suspect",
+		"held", "above the line", "moves", "not open", "above the soft cap", "nobody has room", "placed deep",
 	} {
 		if many && met[rule] == 0 {
 			t.Errorf("no question met %q", rule)
@@ -136,6 +139,8 @@ type stage struct {
 
 	// scanning never has candidate sets, standing has them as soon as it may.
 	scanning, standing *discovery.Selector
+
+	changed bool // since the last pulse
 }
 
 // play runs sc, in a time of its own, to its end or its first failure, and
@@ -185,6 +190,7 @@ func newStage(t testing.TB, r rules, cs ...change) *stage {
 	st := &stage{world: newWorld(r), table: table, scanning: newSelector(t, table, r), standing: newSelector(t, table, r)}
 	st.scanning.StopBuilding()
 	t.Cleanup(func() {
+		st.scanning.Close()
 		st.standing.Close()
 		table.Close()
 	})
@@ -231,6 +237,7 @@ func (st *stage) change(cs ...change) error {
 	if len(cs) == 0 {
 		return nil
 	}
+	st.changed = true
 	return st.table.Update(func(tx *store.Tx) error {
 		for _, c := range cs {
 			if err := c.do(st.world, tx); err != nil {
@@ -245,11 +252,36 @@ func (st *stage) change(cs ...change) error {
 func (st *stage) wait(d time.Duration) {
 	time.Sleep(d)
 	st.table.Sweep(time.Now())
+	st.changed = true
+}
+
+// pulse brings both selectors and the world up to date, and has the ledgers find what
+// the script says.
+func (st *stage) pulse() {
+	st.changed = false
+	st.world.pulse()
+	for _, sel := range []*discovery.Selector{st.scanning, st.standing} {
+		sel.Pulse()
+		st.find(sel)
+	}
+}
+
+func (st *stage) find(sel *discovery.Selector) {
+	for id, s := range st.world.svms {
+		sel.Force(id, discovery.Traits{
+			Usable: s.seen.usable, Settled: s.finding.settled, Held: s.finding.held, Suspect: s.finding.suspect,
+			Open: s.finding.open, Leaving: s.finding.leaving,
+		})
+	}
+	sel.ForceCalm(st.world.calm)
 }
 
 // ask puts a question to the oracle and to the selector, by every way through
 // it, and says how they differ.
 func (st *stage) ask(a ask) (why string) {
+	if st.changed || !a.hasty {
+		st.pulse()
+	}
 	want := st.world.decide(&a.q)
 	type way struct {
 		name   string
@@ -289,6 +321,7 @@ func (st *stage) decideWithSets(q *discovery.Query, a *discovery.Answer) {
 	scans := true
 	for tries := 0; scans && tries < 2; tries++ {
 		st.standing.Wait()
+		st.find(st.standing)
 		before := st.standing.Stats().Scans
 		st.standing.Decide(q, a)
 		scans = st.standing.Stats().Scans > before

@@ -26,6 +26,7 @@ type catalog struct {
 
 	words    *words
 	versions []uint16 // class by the table's index of agent versions
+	turns    turns
 
 	// sets is shared by the catalogs that have the same SVMs.
 	sets *atomic.Pointer[setTable]
@@ -128,6 +129,13 @@ func (s *Selector) follow(change *store.ViewChange) {
 			next.tenants[i], next.ids[i] = next.compileTenant(i)
 		}
 	}
+	if old != nil {
+		next.turns = old.turns
+	}
+	if s.admission.rate > 0 {
+		next.turns = next.turns.grown(len(next.tenants))
+	}
+	s.keepBooks(change.View, change.SVMs)
 	s.catalog.Store(next)
 }
 

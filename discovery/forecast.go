@@ -115,7 +115,7 @@ func (f *forecaster) present(slot store.Slot) (at int, remembered bool, was Resu
 	if at = c.remembered(slot); at != nobody {
 		return at, true, Assigned
 	}
-	f.now.decideFor(&Query{Limit: 1}, &f.answer, slot, true)
+	f.now.decideFor(&Query{Limit: 1}, &f.answer, slot, true, false)
 	if f.answer.Result != Assigned {
 		return nobody, false, f.answer.Result
 	}
@@ -155,6 +155,10 @@ func (f *forecaster) askInTheEnd(a agent) {
 	from := int(f.places[a.n])
 	to, result := f.ask(a.slot, from, nobody)
 	f.recount(from, from, to)
+	if to != nobody {
+		f.tally.fair[to] += f.then.fairShare(a.slot, to)
+		f.tally.shared[to]++
+	}
 	t := f.tally.of(a.slot)
 	t.inTheEnd.count(result)
 	if before := int(f.before[a.n]); before != nobody && to != nobody && before != to {

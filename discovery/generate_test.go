@@ -62,6 +62,9 @@ func newScript(seed, n uint64, asks int) script {
 		s := g.svm()
 		g.svms = append(g.svms, s)
 		sc.steps = append(sc.steps, putSVM(s))
+		if g.chance(g.rare) {
+			sc.steps = append(sc.steps, finds(s.id, g.finding()))
+		}
 	}
 	for range 1 + g.IntN(20) {
 		vm := g.vm()
@@ -172,6 +175,13 @@ func (g *generator) config(i int) store.SVMConfig {
 	return c
 }
 
+func (g *generator) finding() finding {
+	return finding{
+		held: g.chance(0.3), suspect: g.chance(0.2), settled: g.chance(0.5),
+		open: pick(g, 1, 2, 7, 8, 8), leaving: pick(g, 0, 20_000, 45_000, 65_534, 65_535),
+	}
+}
+
 // load repeats often, so that there are ties to break, and meets hard caps.
 func (g *generator) load() int { return pick(g, 0, 1, 1, 2, 2, 3, 999, 1000) }
 
@@ -279,6 +289,8 @@ func (g *generator) mutation() []step {
 		s := g.svm()
 		g.svms = append(g.svms, s)
 		return []step{putSVM(s)}
+	case p < 0.71:
+		return []step{findsCalm(g.chance(0.7))}
 	case p < 0.8:
 		return []step{wait(pick(g, time.Second, 2*time.Minute, 10*time.Minute, 16*time.Minute))}
 	case p < 0.85:
@@ -306,7 +318,9 @@ func (g *generator) changedTenant(i int) step {
 
 func (g *generator) changedSVM(i int) step {
 	id, config, facts := g.svms[i].id, g.config(i), g.facts()
-	switch g.IntN(8) {
+	switch g.IntN(10) {
+	case 8, 9:
+		return finds(id, g.finding())
 	case 0:
 		return forgetSVM(id)
 	case 1:

@@ -1,8 +1,11 @@
 package discovery
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/svmgate/svmgate/store"
 )
@@ -18,11 +21,16 @@ const (
 
 	// PulseEvery is how often a selector brings its estimates up to date.
 	PulseEvery = 100 * time.Millisecond
+
+	// Connecting is how long an agent may take to connect to the SVM that it was sent to.
+	// Under a hard cap, agents sent for as long before a report count beside it.
+	Connecting = 5 * time.Second
 )
 
-// A ledger is what a selector thinks of its SVMs' loads: what questions read, in
-// few cache lines, and only the selector's goroutine writes. Picks are beside it, in
-// the table, because questions write those.
+// A ledger is what a selector thinks of its SVMs' loads. Questions read accounts, in
+// few cache lines, and never wait; picks are beside them, in the table, because questions
+// write those. All else is for the pulse, for changes of the table and for what other
+// gateways tell, which wait for each other.
 type ledger struct {
 	accounts [store.MaxSVMs]account
 
@@ -31,15 +39,39 @@ type ledger struct {
 	now      atomic.Int64  // nanoseconds since the selector was made, at the last pulse
 	window   atomic.Uint32 // of 300 seconds, since 1970
 	calm     atomic.Bool   // no mass reconnect is under way
+	due      bool          // it is everybody's turn to move: in forecasts
+
+	evidence
+
+	// mu is held by nobody who waits for anything: changes of the table wait for it.
+	mu      sync.Mutex
+	books   []book // by index of the SVM
+	history history
+	peers   peers
+	pools   pools
+	crowd   crowd
+	moment  moment
 }
 
-// An account is what a ledger has of an SVM.
+func newLedger(s *Selector) *ledger {
+	l := &ledger{}
+	l.gateways.Store(1)
+	l.peers.epoch = uint64(s.start.UnixNano())
+	if s.node != "" {
+		l.peers.own = xxhash.Sum64String(s.node)
+	}
+	l.peers.tellAt = TellEvery
+	return l
+}
+
+// An account is what questions read of an SVM. Whoever has the ledger's mu writes it, and
+// only what has changed: readers have it in their caches.
 type account struct {
-	offset  atomic.Int32  // the estimate is offset + gateways * picks
-	ceiling atomic.Int32  // picks may come up to it, if the SVM is capped
-	then    atomic.Int32  // the estimate at the last pulse
-	weight  atomic.Int32  // capacity; 0 if there is no SVM
-	traits  atomic.Uint32 // see below
+	estimate atomic.Uint64 // gateways << 32 | offset: the estimate is offset + gateways * picks
+	ceiling  atomic.Int32  // picks may come up to it, if the SVM is capped
+	then     atomic.Int32  // the estimate at the last pulse
+	weight   atomic.Int32  // capacity; 0 if there is no SVM
+	traits   atomic.Uint32 // see below
 }
 
 // Traits of an account.
@@ -54,15 +86,73 @@ const (
 	traitLeavingShift = 16 // 16 bits: the part of its agents whose turn to leave has come, while it drains; 65535 is all
 )
 
+// A moment is the time of a pulse: by the clock that reports are dated with, and by one
+// that nobody sets.
+type moment struct {
+	wall  int64         // milliseconds since 1970
+	since time.Duration // since the selector was made
+}
+
+// A book is what the ledger has beside an SVM's account. Its counts of agents wrap around
+// as picks do: only differences mean something.
+type book struct {
+	// What the account was worked out from. It is worked out anew when one of them
+	// differs, when the book is dirty, or when it is due.
+	report store.Report
+	picks  int32
+	state  store.SVMState
+	dirty  bool
+	due    time.Duration
+
+	// There are report.Agents + (picks - base) + (heard - heardBase) - faded agents, as
+	// far as one can know. Picks beyond told count for the other gateways too.
+	base      int32         // own picks that the report has
+	told      int32         // own picks that the others know of, or base
+	heard     int32         // picks that other gateways have told of
+	heardBase int32         // those that the report has
+	faded     int32         // what was taken off because no report comes
+	early     int32         // sent so shortly before the report that it may not have them
+	fadeAt    int64         // when half of it fades: milliseconds since 1970
+	origin    int32         // picks when the selector was made
+	id        store.SVMID   //
+	hash      uint64        // of id
+	present   bool          // there is such an SVM
+	pinned    bool          //
+	admin     bool          // took it away: it drains, or is written to be down
+	drain     drain         //
+	hardCap   int32         //
+	weight    int32         //
+	rank      int32         // of this gateway among those that share what is left
+	unread    bool          // the report was not looked at yet
+	fresh     bool          // the ceiling may rise whatever it was
+	up        bool          // it takes agents, suspect or not
+	upSince   time.Duration //
+	ramp      bool          // it came up among elders less than SlowStart ago
+	elder     bool          // up for longer than SlowStart
+	goodSince time.Duration // usable, but for its cap; less than 0 if it is not
+	pools     []*pool       // it belongs to
+	quiet
+	doubt
+	sent // see sighting.go
+}
+
 // agents is the estimate of an SVM's agents. It may be negative for a moment.
 func (s *Selector) agents(i int) int {
-	return int(s.ledger.accounts[i].offset.Load() + s.ledger.gateways.Load()*s.table.Picks(i))
+	return int(s.ledger.accounts[i].agents(s.table.Picks(i)))
+}
+
+func (a *account) agents(picks int32) int32 {
+	estimate := a.estimate.Load()
+	return int32(estimate) + int32(estimate>>32)*picks
 }
 
 // full reports whether an SVM takes nobody beyond those that it has.
 func (s *Selector) full(i int) bool {
-	a := &s.ledger.accounts[i]
-	return a.traits.Load()&traitCapped != 0 && s.table.Picks(i)-a.ceiling.Load() >= 0
+	return s.ledger.accounts[i].full(s.table.Picks(i))
+}
+
+func (a *account) full(picks int32) bool {
+	return a.traits.Load()&traitCapped != 0 && picks-a.ceiling.Load() >= 0
 }
 
 // reserve counts a pick of an SVM, unless that would take it over its hard cap.

@@ -52,24 +52,24 @@ func (w *world) answer(q *discovery.Query) reply {
 	if limit == 0 {
 		limit = discovery.DefaultLimit
 	}
-	usable := w.rank(w.agentOf(q, vm, settings))
-	if len(usable) == 0 {
-		return reply{Result: discovery.NoSVM}
+	a := w.agentOf(q, vm, settings)
+	usable := w.rank(a)
+	list := slices.DeleteFunc(slices.Clone(usable), func(c *candidate) bool { return w.meet("hard cap", c.svm.full()) })
+	if settings.Load == store.Fewest {
+		w.meet("fewest", fewestFirst(list))
+	} else {
+		list = w.balanced(q, a, list)
 	}
 	result := discovery.Assigned
-	free := slices.DeleteFunc(slices.Clone(usable), (*candidate).full)
-	if len(free) == 0 {
-		result = discovery.OverCapacity
-		emptiestFirst(usable)
-	} else {
-		w.meet("hard cap", len(free) < len(usable))
-		usable = free
-		if settings.Load == store.Fewest {
-			w.meet("fewest", fewestFirst(usable))
-		}
+	switch {
+	case len(list) == 0 && len(usable) == 0:
+		return reply{Result: discovery.NoSVM}
+	case len(list) == 0:
+		result, list = discovery.OverCapacity, usable
+		emptiestFirst(list)
 	}
 	out := reply{Result: result}
-	for _, c := range usable[:min(limit, len(usable))] {
+	for _, c := range list[:min(limit, len(list))] {
 		out.SVMs = append(out.SVMs, entry{ID: c.svm.id, Address: c.svm.config.Address, Local: c.local})
 	}
 	return out
@@ -84,9 +84,10 @@ func (w *world) registered(q *discovery.Query) (store.VM, bool) {
 	return vm, ok
 }
 
-// remember counts what Select does beyond deciding: an agent whose first SVM
-// changes is one more there and one less where it was, as far as that is known.
-// Of VMs that nobody registered nothing is kept, nor of any other result.
+// remember counts what Select does beyond deciding: an agent that is sent to another
+// SVM is one more there and one less where it was, as far as that is known. One that
+// has it already is not sent there. Of VMs that nobody registered nothing is kept, nor
+// of any other result.
 func (w *world) remember(q *discovery.Query, r reply) {
 	if _, ok := w.registered(q); !ok || r.Result != discovery.Assigned {
 		return
@@ -97,7 +98,7 @@ func (w *world) remember(q *discovery.Query, r reply) {
 		from = q.Current
 	}
 	w.first[q.BIOS] = to
-	if !w.meet("picks", from != to) {
+	if w.meet("has what nobody gave it", from != to && to == q.Current) || !w.meet("picks", from != to) {
 		return
 	}
 	w.svms[to].picks++
@@ -125,6 +126,9 @@ func (w *world) settings(vm store.VM) store.Discovery {
 // fewestFirst moves the least loaded of the best class to the front. Of equals
 // the earlier one wins, which is the first in rendezvous order.
 func fewestFirst(ranked []*candidate) (moved bool) {
+	if len(ranked) == 0 {
+		return false
+	}
 	best := 0
 	for i, c := range ranked {
 		if c.sameClass(ranked[0]) && c.svm.load() < ranked[best].svm.load() {
@@ -208,9 +212,16 @@ type candidate struct {
 	cost                     *big.Int
 }
 
-func (c *candidate) full() bool {
-	return c.svm.config.HardCap > 0 && c.svm.load() >= c.svm.config.HardCap
+// candidate is what ranks s for a, but for its place in rendezvous order.
+func (w *world) candidate(a agent, s *svm) *candidate {
+	local := w.local(a, s)
+	return &candidate{
+		svm: s, suspect: w.suspect(s), licensed: w.licensed(s), suits: suits(a, s),
+		local: local, preferred: local && a.algorithm == store.Standard,
+	}
 }
+
+func (c *candidate) group() group { return group{c.licensed, c.suits, c.preferred} }
 
 func (c *candidate) sameClass(o *candidate) bool {
 	return c.suspect == o.suspect && c.licensed == o.licensed && c.suits == o.suits && c.preferred == o.preferred
@@ -232,6 +243,22 @@ func (c *candidate) compare(o *candidate) int {
 // A group is what is counted together to tell small classes from large ones.
 type group struct{ licensed, suits, preferred bool }
 
+// compare orders groups, the best first, and next is the one that follows.
+func (g group) compare(o group) int {
+	return cmp.Or(yesFirst(g.licensed, o.licensed), yesFirst(g.suits, o.suits), yesFirst(g.preferred, o.preferred))
+}
+
+func (g group) next() group {
+	switch {
+	case g.preferred:
+		return group{g.licensed, g.suits, false}
+	case g.suits:
+		return group{g.licensed, false, true}
+	default:
+		return group{false, true, true}
+	}
+}
+
 // rank returns every SVM that a may use, best first, whatever its load.
 func (w *world) rank(a agent) []*candidate {
 	// Members count whether they are up or not, so that an SVM that goes down
@@ -242,15 +269,12 @@ func (w *world) rank(a agent) []*candidate {
 		if rule := w.unfit(a, s); w.meet(rule, rule != "") {
 			continue
 		}
-		c := &candidate{svm: s, licensed: w.licensed(s), suits: suits(a, s), local: w.local(a, s)}
-		c.preferred = c.local && a.algorithm == store.Standard
-		members[group{c.licensed, c.suits, c.preferred}]++
-		state := w.state(s)
-		if w.meet("failed", slices.Contains(a.failed, s.id)) ||
-			w.meet(state.String(), state == store.Down || state == store.Draining) {
+		c := w.candidate(a, s)
+		members[c.group()]++
+		if w.meet("failed", slices.Contains(a.failed, s.id)) || w.meet(w.state(s).String(), !w.up(s)) {
 			continue
 		}
-		c.suspect = w.meet("suspect", state == store.Suspect)
+		w.meet("suspect", c.suspect)
 		usable = append(usable, c)
 	}
 	var probes map[uint64]int

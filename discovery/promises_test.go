@@ -49,6 +49,7 @@ func TestExplainAgreesWithDecide(t *testing.T) {
 // from the rules.
 func (st *stage) explain(q discovery.Query) string {
 	q.Limit = discovery.MaxLimit
+	st.pulse()
 	var a discovery.Answer
 	st.standing.Decide(&q, &a)
 	e := st.standing.Explain(&q)
@@ -111,7 +112,7 @@ func (st *stage) wrongCandidate(q *discovery.Query, e *discovery.Explanation, c 
 	if state := w.state(s); state == store.Down || state == store.Draining || slices.Contains(agent.failed, s.id) {
 		removed = append(removed, "F6")
 	}
-	if (&candidate{svm: s}).full() && e.Result != discovery.OverCapacity.String() {
+	if s.full() && e.Result != discovery.OverCapacity.String() {
 		removed = append(removed, "hard cap")
 	}
 	rule := strings.TrimSuffix(c.Removed, " "+ruleNames[strings.SplitN(c.Removed, " ", 2)[0]])
@@ -155,6 +156,8 @@ func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 		}
 		origin.must(t, changes...)
 		copied := copyShuffled(t, origin, r)
+		origin.standing.Wait()
+		copied.standing.Wait()
 		for _, s := range asks {
 			var a, b discovery.Answer
 			origin.standing.Decide(&s.q, &a)

@@ -1,32 +1,195 @@
 package discovery
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"github.com/svmgate/svmgate/store"
+)
 
 // beat brings the ledger up to date: a pulse. Only the selector's goroutine calls it.
 func (s *Selector) beat() {
-	l, view := s.ledger, s.catalog.Load().view
-	for i := range view.NumSVMs() {
-		a, e := &l.accounts[i], view.SVM(i)
-		if e == nil {
-			a.weight.Store(0)
-			continue
-		}
-		agents := s.table.Agents(i)
-		a.offset.Store(int32(agents) - s.table.Picks(i))
-		a.ceiling.Store(int32(e.HardCap) - int32(agents) + s.table.Picks(i))
-		a.then.Store(int32(agents))
-		a.weight.Store(int32(e.Weight()))
-		traits := uint32(8<<traitOpenShift | traitSettled)
-		if e.HardCap > 0 {
-			traits |= traitCapped
-		}
-		if s.table.Ready(i) || e.HardCap > 0 && !s.full(i) {
-			traits |= traitUsable
-		}
-		a.traits.Store(traits)
+	gateways := s.countGateways()
+	l := s.ledger
+	l.mu.Lock()
+	at := s.momentNow()
+	if l.gateways.Load() != gateways {
+		l.gateways.Store(gateways)
+		l.peers.tellAt = min(l.peers.tellAt, at.since) // whoever has come knows nothing yet
+		l.soil()
 	}
+	l.pulseAt(s, at)
+	list := s.toTell(at)
+	l.mu.Unlock()
+	if len(list) > 0 {
+		s.tell(l.peers.epoch, list)
+	}
+}
+
+// countGateways asks how many gateways there are: at least this one, and not more than
+// can be heard.
+func (s *Selector) countGateways() int32 {
+	if s.count == nil {
+		return 1
+	}
+	return int32(min(max(s.count(), 1), maxPeers+1))
+}
+
+func (s *Selector) momentNow() moment {
 	now := time.Now()
-	l.window.Store(uint32(now.Unix() / 300))
-	l.calm.Store(true)
+	return moment{wall: now.UnixMilli(), since: now.Sub(s.start)}
+}
+
+// pulseAt works out every account that may have changed.
+func (l *ledger) pulseAt(s *Selector, at moment) {
+	l.moment = at
+	if at.since >= l.history.due {
+		l.history.due = at.since + historyEvery
+		l.remember(s)
+	}
+	l.follow(at)
+	l.weigh(s, at)
+	for i := range l.books {
+		s.bring(i)
+	}
+	for _, i := range l.guard() {
+		l.books[i].dirty = true
+		s.bring(i)
+	}
+	l.now.Store(int64(at.since))
+	l.window.Store(uint32(at.wall / 300_000))
+	l.calm.Store(l.crowd.calm(l.gateways.Load()))
 	l.pulse.Add(1)
 }
+
+// remember adds a row to the history.
+func (l *ledger) remember(s *Selector) {
+	l.history.add(l.moment.wall, len(l.books), func(i int) historyCount {
+		return historyCount{picks: s.table.Picks(i), heard: l.books[i].heard}
+	})
+	l.crowd.remember()
+}
+
+// follow brings up which gateways there are, and what of it touches accounts.
+func (l *ledger) follow(at moment) {
+	names, round := l.peers.follow(at, l.gateways.Load())
+	if !names && !round {
+		return
+	}
+	for i := range l.books {
+		b := &l.books[i]
+		if names {
+			b.rank = l.rank(b.hash)
+		}
+		b.dirty = b.dirty || b.hardCap > 0
+	}
+}
+
+func (l *ledger) rank(svm uint64) int32 {
+	return rankOf(svm, l.peers.own, l.peers.hashes, l.gateways.Load())
+}
+
+// soil makes all books dirty, because gateways have come or gone.
+func (l *ledger) soil() {
+	for i := range l.books {
+		b := &l.books[i]
+		b.dirty, b.rank = true, l.rank(b.hash)
+	}
+}
+
+// bring works out an account, if anything may have changed it.
+func (s *Selector) bring(i int) {
+	b := &s.ledger.books[i]
+	load, picks := s.table.Load(i), s.table.Picks(i)
+	report, state := load.Report(), load.State()
+	if !b.dirty && picks == b.picks && report == b.report && state == b.state && s.ledger.moment.since < b.due {
+		return
+	}
+	if b.present {
+		s.ledger.audit(s, i, report, state, picks)
+	}
+	b.dirty = false
+}
+
+// audit works out an account.
+func (l *ledger) audit(s *Selector, i int, report store.Report, state store.SVMState, picks int32) {
+	a, b, at := &l.accounts[i], &l.books[i], l.moment
+	b.due = math.MaxInt64
+	if report != b.report || b.unread {
+		l.rebase(i, report, s.table.SVMTTL())
+	}
+	b.fade(at, picks, s.table.SVMTTL())
+
+	gateways := l.gateways.Load()
+	sure := int32(report.Agents) + b.told - b.base + b.heard - b.heardBase - b.faded
+	offset := sure - gateways*b.told
+	then := offset + gateways*picks
+	l.crowd.change(picks-b.picks, then-a.then.Load())
+	ceiling := b.told + quota(b.hardCap-sure-b.early, gateways, b.rank)
+	ceiling = raised(a.ceiling.Load(), ceiling, b.fresh || l.peers.round)
+	b.fresh, b.picks = false, picks
+
+	l.observe(i, state)
+	a.publish(uint64(gateways)<<32|uint64(uint32(offset)), ceiling, then, b.weight, b.traits(at, s.returnAfter, picks-ceiling >= 0))
+}
+
+// publish writes what has changed, the ceiling before a trait says that it counts.
+func (a *account) publish(estimate uint64, ceiling, then, weight int32, traits uint32) {
+	if a.estimate.Load() != estimate {
+		a.estimate.Store(estimate)
+	}
+	if a.ceiling.Load() != ceiling {
+		a.ceiling.Store(ceiling)
+	}
+	if a.then.Load() != then {
+		a.then.Store(then)
+	}
+	if a.weight.Load() != weight {
+		a.weight.Store(weight)
+	}
+	if a.traits.Load() != traits {
+		a.traits.Store(traits)
+	}
+}
+
+// rebase takes a new report.
+func (l *ledger) rebase(i int, r store.Report, ttl time.Duration) {
+	b := &l.books[i]
+	b.report, b.unread, b.faded, b.early, b.fresh = r, false, 0, 0, true
+	b.base, b.heardBase = r.Picks, b.heard
+	if r.At > 0 {
+		then := l.history.before(r.At, i)
+		b.heardBase = then.heard
+		if !r.Here {
+			b.base = then.picks
+		}
+		shortly := l.history.before(r.At-Connecting.Milliseconds(), i)
+		b.early = max(0, b.base-shortly.picks) + max(0, b.heardBase-shortly.heard)
+	}
+	if l.peers.toldAt <= r.At || l.peers.toldAt == 0 {
+		b.told = b.base
+	}
+	b.fadeAt = nextFading(r.At, l.moment.wall, ttl)
+}
+
+// nextFading is when half of what stands beside a report fades next: a whole number of
+// TTLs after it, so that all gateways do so at the same time.
+func nextFading(report, now int64, ttl time.Duration) int64 {
+	step := max(1, ttl.Milliseconds())
+	return report + (max(0, now-report)/step+1)*step
+}
+
+// fade halves what stands beside the count of a report, when it is time.
+func (b *book) fade(at moment, picks int32, ttl time.Duration) {
+	if at.wall >= b.fadeAt {
+		beside := picks - b.base + b.heard - b.heardBase - b.faded
+		b.faded += beside - beside/2
+		b.told += (picks - b.told) - (picks-b.told)/2
+		b.early /= 2
+		b.fadeAt, b.fresh = nextFading(b.report.At, at.wall, ttl), true
+	}
+	b.wake(at.since + time.Duration(b.fadeAt-at.wall)*time.Millisecond)
+}
+
+// wake makes the book due at a time, if it is not so before.
+func (b *book) wake(at time.Duration) { b.due = min(b.due, at) }

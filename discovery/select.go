@@ -2,11 +2,12 @@ package discovery
 
 import "github.com/svmgate/svmgate/store"
 
-// Select answers q into a and remembers the assignment: if the first SVM differs
-// from the one remembered for the VM (or, if none is, from q.Current), the new
-// one's load grows by one and the old one's shrinks by one, until their next
-// reports. A VM that is not registered is not remembered, and counts nothing.
-// Nothing counts either unless the result is [Assigned].
+// Select answers q into a and remembers the assignment. If the first SVM is neither
+// the one that was remembered for the VM nor q.Current, the agent is sent there: the
+// SVM's load grows by one, and that of the one remembered (or, if none is, of
+// q.Current) shrinks by one, until their next reports. A VM that is not registered is
+// not remembered, and counts nothing. Nothing counts either unless the result is
+// [Assigned].
 func (s *Selector) Select(q *Query, a *Answer) {
 	// Hot path: one call per agent request. It holds these invariants, which
 	// TestSelectDoesNotAllocate and TestSelectTakesNoLock watch:
@@ -21,47 +22,91 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	s.selectFor(q, a, slot, ok)
 }
 
-// selectFor is Select for the VM of a slot, ok saying whether there is one.
+// selectFor is Select for the VM of a slot; ok says whether it is registered.
 func (s *Selector) selectFor(q *Query, a *Answer, slot store.Slot, ok bool) {
-	c, registered := s.decideFor(q, a, slot, ok)
-	if !registered || a.Result != Assigned {
-		return
+	c, registered := s.decideFor(q, a, slot, ok, false)
+	if registered && len(q.Failed) > 0 {
+		s.accuse(c, slot, q)
 	}
-	first := int(a.picks[0].index)
-	if slot.Assigned() == first {
+	if !registered || a.Result != Assigned || slot.Assigned() == int(a.picks[0].index) {
 		return // most answers; and a write would keep the processor from going on
 	}
-	was := slot.Assign(first)
-	if was < 0 && !q.Current.IsZero() {
-		if i, ok := c.byID[q.Current]; ok {
-			was = i
+	s.assign(c, slot, q, a)
+}
+
+// accuse notes which SVMs a registered VM could not reach, of those that are for it.
+func (s *Selector) accuse(c *catalog, slot store.Slot, q *Query) {
+	w := walk{s: s, c: c, q: q, agent: slot.Hash(), version: c.words.class(q.Version)}
+	t := &c.tenants[slot.Tenant()]
+	w.prepare(t, slot, true)
+	for _, i := range w.failed[:w.nFailed] {
+		if !t.inactive && c.svms[i].admits(w.area, c.words) == passes {
+			s.blame(int(i), w.agent)
 		}
 	}
-	if was == first {
+}
+
+// assign remembers an answer whose first SVM is not the one remembered.
+func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
+	current := -1
+	if !q.Current.IsZero() {
+		if i, ok := c.byID[q.Current]; ok {
+			current = i
+		}
+	}
+	if int(a.picks[0].index) == current {
+		slot.Assign(current) // nobody has sent it there, and nobody shall count it
 		return
 	}
-	s.table.Pick(first, +1)
+	if wait := s.admit(c, slot); wait > 0 {
+		s.counts.later.Add(1)
+		a.Result, a.n, a.RefreshSeconds = Later, 0, wait
+		a.Revision = c.tenants[slot.Tenant()].revision(a)
+		return
+	}
+	// The pick is counted before the answer stands: so no two questions that come
+	// together take an SVM over its hard cap.
+	for tries := 0; !s.reserve(int(a.picks[0].index)); tries++ {
+		c, _ = s.decideFor(q, a, slot, true, tries == maxTries)
+		if a.Result != Assigned || slot.Assigned() == int(a.picks[0].index) {
+			return
+		}
+	}
+	first := int(a.picks[0].index)
+	was := slot.Assign(first)
+	switch {
+	case was == first: // another question of the same agent was faster
+		was = first
+	case was < 0:
+		was = current
+	}
 	if was >= 0 {
 		s.table.Pick(was, -1)
 	}
 }
 
-// Decide answers q into a like [Selector.Select], and remembers nothing.
+// maxTries is how often a question looks for another SVM because others took the last
+// places of those that it found. Then it looks for one without a hard cap.
+const maxTries = 8
+
+// Decide answers q into a like [Selector.Select], and remembers nothing. It never
+// answers [Later].
 func (s *Selector) Decide(q *Query, a *Answer) { s.decide(q, a) }
 
 func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
 	slot, ok := s.table.Lookup(&q.BIOS)
-	c, ok := s.decideFor(q, a, slot, ok)
+	c, ok := s.decideFor(q, a, slot, ok, false)
 	return c, slot, ok
 }
 
-// decideFor does what depends on the agent alone before it looks at the slot: the
-// processor does it while the slot comes from memory.
-func (s *Selector) decideFor(q *Query, a *Answer, slot store.Slot, ok bool) (*catalog, bool) {
+// decideFor answers q for the VM of a slot; sparing SVMs with a hard cap, if it is told
+// to. It does what depends on the agent alone before it looks at the slot: the processor
+// does it while the slot comes from memory.
+func (s *Selector) decideFor(q *Query, a *Answer, slot store.Slot, ok, sparing bool) (*catalog, bool) {
 	c := s.catalog.Load()
 	var w walk
-	w.s, w.c, w.q, w.a, w.agent, w.version = s, c, q, a, slot.Hash(), c.words.class(q.Version)
-	spread := mix(w.agent + golden)
+	w.s, w.c, w.q, w.a, w.agent, w.version, w.sparing = s, c, q, a, slot.Hash(), c.words.class(q.Version), sparing
+	spread := spreadOf(w.agent)
 	a.n, a.RefreshSeconds = 0, refreshServed(spread)
 
 	if ok && !c.knows(slot) {
@@ -109,6 +154,9 @@ func (t *tenantFacts) revision(a *Answer) uint64 {
 	}
 	return mix(mix(t.settings+uint64(a.Result)*golden)^print) & (1<<53 - 1)
 }
+
+// spreadOf is a number by which agents are spread in time.
+func spreadOf(agent uint64) uint64 { return mix(agent + golden) }
 
 // refreshServed and refreshNone spread an interval by ±10 % over agents.
 func refreshServed(spread uint64) int {
@@ -169,6 +217,7 @@ func (w *walk) prepare(t *tenantFacts, slot store.Slot, registered bool) {
 		w.limit = DefaultLimit
 	}
 	w.limit = min(w.limit, MaxLimit)
+	w.having(slot, registered)
 	for _, id := range q.Failed[:min(len(q.Failed), MaxLimit)] {
 		if i, ok := c.byID[id]; ok {
 			w.failed[w.nFailed] = uint32(i)

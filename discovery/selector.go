@@ -58,6 +58,10 @@ type Config struct {
 	// that are well served move to it. If 0, 10 minutes; less than 0 means at once.
 	ReturnAfter time.Duration
 
+	// Node is the name by which the other gateways hear this one. If empty, a hard cap that
+	// several gateways share may stay short of by less than one agent for each of them.
+	Node string
+
 	// Gateways returns how many gateways answer agents at present, this one included.
 	// It is called at every pulse. If nil, this one is alone.
 	Gateways func() int
@@ -81,8 +85,8 @@ type Config struct {
 // gateway. Those beyond it are told [Later]. Agents that keep what they have are
 // always served.
 type Admission struct {
-	Rate  float64 // agents a second and tenant; 0 means no bound
-	Burst int     // agents at once; if 0, what comes in two seconds, and at least 1
+	Rate  float64 // agents a second and tenant, at least 0.001 and at most a million; 0 means no bound
+	Burst int     // agents at once, at most a million; if 0, what comes in two seconds, and at least 1
 }
 
 // A ConfigError reports a field of a [Config] that [New] can not accept.
@@ -103,9 +107,16 @@ type Selector struct {
 	level  store.PathLevel // at which OpenStack SVMs are local
 	dead   Pick
 
-	catalog atomic.Pointer[catalog]
-	ledger  *ledger
-	policy  Policy
+	catalog   atomic.Pointer[catalog]
+	ledger    *ledger
+	policy    Policy
+	admission admission
+
+	node        string
+	start       time.Time
+	returnAfter time.Duration
+	count       func() int // of gateways; may be nil
+	tell        func(epoch uint64, list []Sighting)
 
 	// Questions whose candidate set does not stand yet say so here. A full mailbox
 	// loses what they say, and the next question of the kind says it again.
@@ -116,7 +127,7 @@ type Selector struct {
 	close  sync.Once
 	idle   chan chan struct{}
 
-	counts struct{ scans, builds, resets atomic.Uint64 }
+	counts struct{ scans, builds, resets, badPicks, later atomic.Uint64 }
 }
 
 // New returns a Selector for cfg and starts the goroutine that builds candidate
@@ -134,11 +145,18 @@ func New(cfg Config) (*Selector, error) {
 	if _, err := netip.ParseAddr(cfg.DeadAddress); err != nil {
 		return nil, &ConfigError{Field: "DeadAddress", Reason: fmt.Sprintf("%q is not an IP address", cfg.DeadAddress)}
 	}
+	admission, err := newAdmission(cfg.Admission)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Matrix == nil {
 		cfg.Matrix = DefaultMatrix()
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.ReturnAfter == 0 {
+		cfg.ReturnAfter = 10 * time.Minute
 	}
 	dead := &store.SVM{SVMConfig: store.SVMConfig{Address: cfg.DeadAddress}}
 	s := &Selector{
@@ -148,13 +166,14 @@ func New(cfg Config) (*Selector, error) {
 			SVM: dead, fragment: string(appendFragment(nil, dead)), index: -1,
 			print: xxhash.Sum64String(string(dead.ID[:]) + dead.Address),
 		},
-		ledger: new(ledger), policy: cfg.Policy,
+		policy: cfg.Policy, admission: admission, node: cfg.Node, start: time.Now(),
+		returnAfter: cfg.ReturnAfter, count: cfg.Gateways, tell: cfg.Tell,
 		misses: make(chan miss, 1024), stop: make(chan struct{}), idle: make(chan chan struct{}),
 	}
-	s.ledger.gateways.Store(1)
+	s.ledger = newLedger(s)
 	s.cancel = cfg.Table.Observe(s.follow)
 	s.beat()
-	s.built.Go(s.build)
+	s.built.Go(func() { s.work(s.misses) })
 	return s, nil
 }
 
@@ -188,6 +207,8 @@ type Stats struct {
 	Scans    uint64 // sets that were missing when a question came
 	Builds   uint64 // sets built
 	Resets   uint64 // times that all sets were dropped because they were too many
+	BadPicks uint64 // picks of the policy that were not in the class
+	Later    uint64 // questions answered [Later]
 }
 
 // Stats returns the present counts.
@@ -196,5 +217,6 @@ func (s *Selector) Stats() Stats {
 	return Stats{
 		Sets: sets.count, SetBytes: sets.bytes,
 		Scans: s.counts.scans.Load(), Builds: s.counts.builds.Load(), Resets: s.counts.resets.Load(),
+		BadPicks: s.counts.badPicks.Load(), Later: s.counts.later.Load(),
 	}
 }

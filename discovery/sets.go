@@ -85,7 +85,7 @@ func (f *svmFacts) admits(k setKey, w *words) rule {
 		return ruleUpdates
 	case !f.inPart(k):
 		return ruleScope
-	case len(f.entry.Tenants) > 0 && !slices.Contains(f.tenants, uint32(k.tenant)):
+	case len(f.tenants) > 0 && !slices.Contains(f.tenants, uint32(k.tenant)):
 		return ruleDedication
 	}
 	return passes
@@ -164,6 +164,8 @@ func keyMatches(key store.KeyType, os store.GuestOS) bool {
 type set struct {
 	classes [classes]group
 	bytes   int
+
+	shares [classes]sharedShare // of the classes
 }
 
 // buildSet works out the set of a key.
@@ -292,9 +294,9 @@ type miss struct {
 	catalog *catalog
 }
 
-// build is the selector's goroutine: it builds the sets that questions missed, and
-// brings the ledger up to date.
-func (s *Selector) build() {
+// work is the selector's goroutine: it builds the sets that questions missed, and brings
+// the ledger up to date.
+func (s *Selector) work(misses <-chan miss) {
 	pulse := time.NewTicker(PulseEvery)
 	defer pulse.Stop()
 	for {
@@ -303,11 +305,11 @@ func (s *Selector) build() {
 			return
 		case <-pulse.C:
 			s.beat()
-		case m := <-s.misses:
+		case m := <-misses:
 			s.buildMissed(m)
 		case done := <-s.idle:
 			select {
-			case m := <-s.misses:
+			case m := <-misses:
 				s.buildMissed(m)
 			default:
 			}

@@ -48,37 +48,46 @@ func (s *Selector) suppose(change *Change) (*Selector, error) {
 	}
 	next := &Selector{
 		table: table, matrix: s.matrix, log: slog.New(slog.DiscardHandler), serve: s.serve, level: s.level,
-		dead: s.dead, policy: s.policy, ledger: new(ledger), misses: make(chan miss, 16),
+		dead: s.dead, policy: s.policy, start: s.start, returnAfter: s.returnAfter, misses: make(chan miss, 16),
 	}
-	next.ledger.gateways.Store(1)
+	next.ledger = newLedger(next)
 	table.Observe(next.follow)()
-	next.takeAccounts(s)
+	next.takeAccounts(s, change)
 	return next, nil
 }
 
 // takeAccounts makes the ledger what another selector's is, for a gateway that answers
 // all agents: what that one has not told yet counts once. SVMs that it does not know
-// have what their report says.
-func (s *Selector) takeAccounts(from *Selector) {
+// have just come up.
+func (s *Selector) takeAccounts(from *Selector, change *Change) {
 	to, view := s.ledger, s.catalog.Load().view
 	to.window.Store(from.ledger.window.Load())
 	to.calm.Store(from.ledger.calm.Load())
-	known := from.catalog.Load().view.NumSVMs()
+	alone, known := from.ledger.gateways.Load() == 1, from.catalog.Load().view.NumSVMs()
 	for i := range view.NumSVMs() {
-		a, e, agents, traits := &to.accounts[i], view.SVM(i), s.table.Agents(i), uint32(1<<traitOpenShift)
+		e := view.SVM(i)
 		if e == nil {
 			continue
 		}
-		if i < known {
-			agents, traits = from.agents(i), from.ledger.accounts[i].traits.Load()
+		a, had, picks := &to.accounts[i], &from.ledger.accounts[i], s.table.Picks(i)
+		agents, traits := int32(s.table.Agents(i)), uint32(1<<traitOpenShift)
+		switch {
+		case i < known:
+			agents, traits = had.agents(picks), had.traits.Load()
+		case known == 0: // nobody is older
+			traits = slowStartSteps<<traitOpenShift | traitSettled
+		}
+		if slices.Contains(change.Lose, e.ID) {
+			traits &^= traitHeld
+		}
+		ceiling := int32(e.HardCap) - agents + picks
+		if alone && i < known {
+			ceiling = had.ceiling.Load()
 		}
 		if traits &^= traitCapped; e.HardCap > 0 {
 			traits |= traitCapped
 		}
-		a.offset.Store(int32(agents) - s.table.Picks(i))
-		a.ceiling.Store(int32(e.HardCap-agents) + s.table.Picks(i))
-		a.weight.Store(int32(e.Weight()))
-		a.traits.Store(traits)
+		a.publish(1<<32|uint64(uint32(agents-picks)), ceiling, agents, int32(e.Weight()), traits)
 	}
 	s.pulse()
 }
@@ -87,8 +96,7 @@ func (s *Selector) takeAccounts(from *Selector) {
 func (s *Selector) pulse() {
 	l, view := s.ledger, s.catalog.Load().view
 	for i := range view.NumSVMs() {
-		e := view.SVM(i)
-		if e == nil {
+		if view.SVM(i) == nil {
 			continue
 		}
 		a := &l.accounts[i]
@@ -101,6 +109,22 @@ func (s *Selector) pulse() {
 		a.traits.Store(traits)
 	}
 	l.pulse.Add(1)
+}
+
+// endTurns lets all that goes by time or by turns be through, or due.
+func (s *Selector) endTurns() {
+	const turns = slowStartSteps<<traitOpenShift | (1<<16-1)<<traitLeavingShift
+	s.ledger.due = true
+	s.ledger.calm.Store(true)
+	for i := range s.catalog.Load().view.NumSVMs() {
+		a := &s.ledger.accounts[i]
+		traits := a.traits.Load() &^ (15 << traitOpenShift)
+		if s.table.Load(i).State() == store.Ready || traits&traitHeld != 0 {
+			traits |= traitSettled
+		}
+		a.traits.Store(traits | turns)
+	}
+	s.pulse()
 }
 
 // newSVMs returns the SVMs that come.
@@ -188,12 +212,3 @@ func (c *catalog) tenantIndex(id store.TenantID) int {
 }
 
 func compareIDs(a, b store.SVMID) int { return bytes.Compare(a[:], b[:]) }
-
-// endTurns lets all that goes by time or by turns be through.
-func (s *Selector) endTurns() {
-	for i := range s.catalog.Load().view.NumSVMs() {
-		a := &s.ledger.accounts[i]
-		a.traits.Store(a.traits.Load() | traitSettled)
-	}
-	s.pulse()
-}

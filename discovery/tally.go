@@ -12,6 +12,10 @@ type tally struct {
 	tenants                  []tenantTally // by index
 	before, atOnce, inTheEnd []int32       // SVMs' loads, by index
 
+	// Of SVMs, by index: the sum of their fair shares in the classes of agents that have
+	// them in the end, and how many those are.
+	fair, shared []uint64
+
 	flows map[[2]int32]int // agents, by the indexes of two SVMs
 }
 
@@ -25,8 +29,10 @@ type tenantTally struct {
 const maxFlows = 1 << 20
 
 func newTally(s *Selector) tally {
+	before := loadsOf(s)
 	return tally{
-		tenants: make([]tenantTally, s.catalog.Load().view.NumTenants()), before: loadsOf(s), flows: map[[2]int32]int{},
+		tenants: make([]tenantTally, s.catalog.Load().view.NumTenants()), before: before,
+		fair: make([]uint64, len(before)), shared: make([]uint64, len(before)), flows: map[[2]int32]int{},
 	}
 }
 
@@ -137,13 +143,32 @@ func (f *forecaster) svms(change *Change) []SVMForecast {
 			SVMName: c.nameOf(i), Capacity: e.Weight(), HardCap: e.HardCap, Full: f.then.full(i),
 			Before: int(t.before[i]), AtOnce: int(t.atOnce[i]), InTheEnd: int(t.inTheEnd[i]),
 		}
+		if n := t.shared[i]; n > 0 {
+			s.Fair = int((t.fair[i] + n/2) / n)
+		}
 		if _, ok := had[e.ID]; !ok {
 			s.Change = "added"
 		}
 		if slices.Contains(change.Lose, e.ID) {
-			s.Change, s.AtOnce, s.InTheEnd, s.Full = "lost", 0, 0, false
+			s.Change, s.AtOnce, s.InTheEnd, s.Fair, s.Full = "lost", 0, 0, 0, false
 		}
 		out = append(out, s)
 	}
 	return out
+}
+
+// fairShare returns what an SVM would have if the agents of its class, as the agent of a
+// slot sees it, were spread by capacity.
+func (s *Selector) fairShare(slot store.Slot, svm int) uint64 {
+	c, q := s.catalog.Load(), Query{}
+	w := walk{s: s, c: c, q: &q, agent: slot.Hash()}
+	w.prepare(&c.tenants[slot.Tenant()], slot, true)
+	w.findSets()
+	f := &c.svms[svm]
+	group := 2*f.classOf(w.os) + 1
+	if w.nearby && f.place.localTo(w.host, w.wide) {
+		group--
+	}
+	set, _ := w.enter(group)
+	return w.share(set).fair * uint64(f.entry.Weight()) >> fairShift
 }

@@ -67,9 +67,17 @@ type walk struct {
 	failed  [MaxLimit]uint32
 	nFailed int
 
+	have int  // index of the SVM that the agent has; less than 0 if it has none
+	says bool // and says so itself: it is connected to it
+
+	// Of the table's candidate sets, those of the question; nil if one does not stand.
+	near, wholly *set
+
 	// Of the pass under way.
 	suspects bool // which SVMs it is for
 	full     bool // whether it takes SVMs at their hard cap
+	sparing  bool // whether it leaves alone whatever has a hard cap
+	remote   bool // whether it leaves alone what is local
 
 	// Of the group under way.
 	key   setKey
@@ -77,36 +85,78 @@ type walk struct {
 	scan  bool // members are all SVMs
 	exact bool // only SVMs whose load is least
 	least int
+
+	// Of the best group that has a usable SVM.
+	best   int // see enter; suspects come after all others
+	inBest int // SVMs of the answer that are in it: the first ones
 }
 
-// run fills the answer: what is ready, then what is suspect; if all of it is at
-// its hard cap, the least loaded.
+// Groups are numbered, the best first: twice the class, and one more for the SVMs
+// that are not local. The suspects of all groups come after all groups.
+const groups = 2 * classes
+
+// run fills the answer. Under [store.Balanced] it works out the usual order first:
+// most agents have the SVM that is first in it, and then there is little to do.
 func (w *walk) run(c *catalog) {
-	sets := c.sets.Load()
-	area := sets.find(w.area)
-	var near *set
-	if w.nearby {
-		near = sets.find(w.nearKey())
-		if near == nil {
-			w.s.miss(c, w.nearKey())
-		}
+	w.findSets()
+	if w.nearby && w.near == nil {
+		w.s.miss(c, w.nearKey())
 	}
-	if area == nil {
+	if w.wholly == nil {
 		w.s.miss(c, w.area)
 	}
-	for _, w.suspects = range [...]bool{false, true} {
-		for w.class = range classes {
-			if w.a.n >= w.limit {
-				break
-			}
-			w.takeClass(near, area)
-		}
-	}
+	w.takeAllGroups()
 	w.a.Result = Assigned
+	if w.load == store.Balanced {
+		w.balance()
+	}
 	if w.a.n == 0 {
-		w.overCapacity(area)
+		w.overCapacity()
 	}
 	w.tell()
+}
+
+// findSets finds the candidate sets of the question that stand.
+func (w *walk) findSets() {
+	sets := w.c.sets.Load()
+	if w.wholly = sets.find(w.area); w.nearby {
+		w.near = sets.find(w.nearKey())
+	}
+}
+
+// takeAllGroups appends SVMs in the usual order: what is ready, then what is
+// suspect, each from the best group to the worst. The local SVMs of a class are
+// among the rest of it, too, but those that are usable have been taken by then.
+func (w *walk) takeAllGroups() {
+	for _, w.suspects = range [...]bool{false, true} {
+		for group := range groups {
+			if w.a.n >= w.limit {
+				return
+			}
+			if s, ok := w.enter(group); ok {
+				w.takeGroup(s, w.limit)
+			}
+			if w.inBest == 0 && w.a.n > 0 {
+				w.best, w.inBest = group+groups*int(b2u(w.suspects)), w.a.n
+			}
+		}
+	}
+}
+
+// enter makes a group the one under way and returns its set, which is nil if that
+// does not stand. There is none of local SVMs where no SVM is local.
+func (w *walk) enter(group int) (s *set, ok bool) {
+	w.class = group / 2
+	if group%2 == 0 {
+		if !w.nearby {
+			return nil, false
+		}
+		w.key, s = w.nearKey(), w.near
+	} else {
+		w.key, s = w.area, w.wholly
+	}
+	w.scan = s == nil
+	return s, true
 }
 
 func (w *walk) nearKey() setKey { return w.base.in(local, w.host, w.wide) }
@@ -121,39 +171,26 @@ func (s *Selector) miss(c *catalog, k setKey) {
 	}
 }
 
-// takeClass appends the SVMs of a class: the local ones, then the rest. The local
-// ones are among the rest, but those that are usable have been taken by then.
-func (w *walk) takeClass(near, area *set) {
-	if w.nearby {
-		w.key = w.nearKey()
-		w.takeGroup(near)
-		if w.a.n >= w.limit {
-			return
-		}
-	}
-	w.key = w.area
-	w.takeGroup(area)
-}
-
-// takeGroup appends the usable members of a group in rendezvous order. Under
-// store.Fewest the first SVM of an answer is the least loaded of its group.
-func (w *walk) takeGroup(s *set) {
-	if w.scan = s == nil; w.scan {
+// takeGroup appends the usable members of the group under way in rendezvous order,
+// until the answer has n. Under store.Fewest the first SVM of an answer is the least
+// loaded of its group. The set is what enter returned.
+func (w *walk) takeGroup(s *set, n int) {
+	if s == nil {
 		g := w.scanGroup()
-		w.takeMembers(&g)
+		w.takeMembers(&g, n)
 	} else if g := &s.classes[w.class]; len(g.members) > 0 {
-		w.takeMembers(g)
+		w.takeMembers(g, n)
 	}
 }
 
-func (w *walk) takeMembers(g *group) {
+func (w *walk) takeMembers(g *group, n int) {
 	if w.a.n == 0 && w.load == store.Fewest && w.findLeast(g) {
 		w.exact = true
 		w.append(g, 1)
 		w.exact = false
 	}
-	if w.a.n < w.limit {
-		w.append(g, w.limit)
+	if w.a.n < n {
+		w.append(g, n)
 	}
 }
 
@@ -214,27 +251,47 @@ func (w *walk) tell() {
 // usable applies what changes from moment to moment, and what this question
 // excludes.
 func (w *walk) usable(index uint32) bool {
-	if w.suspects || w.exact || !w.s.table.Ready(int(index)) {
-		switch state := w.s.table.Load(int(index)).State(); {
-		case state == store.Draining, state == store.Down, (state == store.Suspect) != w.suspects:
-			return false
-		case !w.full && w.s.full(int(index)):
-			return false
-		case w.exact && w.s.table.Agents(int(index)) != w.least:
+	traits := w.s.ledger.accounts[index].traits.Load()
+	if w.suspects || w.exact || traits&traitSuspect != 0 || !w.s.table.Ready(int(index)) {
+		if !w.usableNow(int(index), traits) {
 			return false
 		}
 	}
+	return !w.hasFailed(index) && !w.taken(index) && !(w.remote && w.c.lines[index].place.localTo(w.host, w.wide))
+}
+
+// usableNow is what usable needs to know of few SVMs.
+func (w *walk) usableNow(i int, traits uint32) bool {
+	state := w.s.table.Load(i).State()
+	suspect := state == store.Suspect || traits&traitSuspect != 0
+	switch {
+	case state == store.Draining, state == store.Down && traits&traitHeld == 0, suspect != w.suspects:
+		return false
+	case !w.full && (w.s.full(i) || w.sparing && traits&traitCapped != 0):
+		return false
+	default:
+		return !w.exact || w.s.table.Agents(i) == w.least
+	}
+}
+
+// hasFailed reports whether the agent could not reach the SVM.
+func (w *walk) hasFailed(index uint32) bool {
 	for _, i := range w.failed[:w.nFailed] {
 		if i == index {
-			return false
+			return true
 		}
 	}
+	return false
+}
+
+// taken reports whether the SVM is in the answer already.
+func (w *walk) taken(index uint32) bool {
 	for i := range w.a.picks[:w.a.n] {
 		if w.a.picks[i].index == int32(index) {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // findLeast sets least to the smallest load of a usable member, if there is one.
@@ -253,14 +310,14 @@ func (w *walk) findLeast(g *group) bool {
 
 // overCapacity fills the answer with the least loaded of all usable SVMs. There
 // are none but at their hard cap, or the answer would not be empty.
-func (w *walk) overCapacity(area *set) {
-	w.full, w.key, w.scan = true, w.area, area == nil
+func (w *walk) overCapacity() {
+	w.full, w.key, w.scan = true, w.area, w.wholly == nil
 	best := best{want: w.limit}
 	for _, w.suspects = range [...]bool{false, true} {
 		for w.class = range classes {
 			members := w.c.members
 			if !w.scan {
-				members = area.classes[w.class].members
+				members = w.wholly.classes[w.class].members
 			}
 			for i := range members {
 				m := &members[i]

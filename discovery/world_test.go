@@ -20,6 +20,9 @@ type world struct {
 	// first is the SVM that each VM was last told to use by Select.
 	first map[store.BIOSID]store.SVMID
 
+	calm   bool  // few agents are new
+	window int64 // of 300 seconds, at the last pulse
+
 	// met counts how often a rule made a difference, to know that it was tested.
 	met map[string]int
 }
@@ -49,6 +52,8 @@ type svm struct {
 	reported int            // agents, by its last report
 	heard    time.Time      // of its last report
 	picks    int            // agents sent there by Select since its last report
+	finding  finding
+	seen     asSeen
 }
 
 const svmTTL = 15 * time.Minute
@@ -60,6 +65,7 @@ func newWorld(r rules) *world {
 		svms:    map[store.SVMID]*svm{},
 		vms:     map[store.BIOSID]store.VM{},
 		first:   map[store.BIOSID]store.SVMID{},
+		calm:    true,
 		met:     map[string]int{},
 	}
 }
@@ -100,9 +106,27 @@ type wait time.Duration
 
 func (d wait) String() string { return "wait " + time.Duration(d).String() }
 
+// finds makes the ledgers find something of an SVM. It changes no record.
+func finds(id store.SVMID, f finding) change {
+	return change{fmt.Sprintf("svm %v found %+v", id, f), func(w *world, _ *store.Tx) error {
+		if s, ok := w.svms[id]; ok {
+			s.finding = f
+		}
+		return nil
+	}}
+}
+
+// findsCalm makes the ledgers find that few agents are new, or that many are.
+func findsCalm(calm bool) change {
+	return change{fmt.Sprintf("calm=%v", calm), func(w *world, _ *store.Tx) error {
+		w.calm = calm
+		return nil
+	}}
+}
+
 // An ask is one agent's question. Remember asks it of Select too, which counts
-// own picks. Hasty does not wait for sets: they are built while the script goes
-// on.
+// own picks. Hasty does not wait for sets, which are built while the script goes on,
+// nor, if agents alone have done anything since the last pulse, for another.
 type ask struct {
 	q               discovery.Query
 	remember, hasty bool
@@ -188,7 +212,10 @@ func putSVM(s svm) change {
 	text := fmt.Sprintf("svm %v %v load=%d %+v %+v", s.id, s.written, s.reported, s.config, s.facts)
 	return change{text, func(w *world, tx *store.Tx) error {
 		s := s
-		s.heard = time.Now()
+		s.heard, s.finding = time.Now(), plain
+		if old := w.svms[s.id]; old != nil {
+			s.finding, s.seen = old.finding, old.seen
+		}
 		w.svms[s.id] = &s
 		_, err := tx.PutSVM(store.SVM{
 			ID: s.id, SVMConfig: s.config, SVMFacts: s.facts,

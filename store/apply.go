@@ -299,8 +299,9 @@ func (t *Table) publishSVMs(next *View, change *ViewChange, svms [][16]byte, s *
 		load := &t.loads[i]
 		fresh := i >= len(next.svms) || next.svms[i] == nil
 		if s.at(Key{KindSVMLoad, id}) >= 0 || fresh {
-			if row, err := decodeLoad(t.rows[Key{KindSVMLoad, id}].Value); err == nil {
-				load.report(row, t.picks[i].Load(), now)
+			r := t.rows[Key{KindSVMLoad, id}]
+			if row, err := decodeLoad(r.Value); err == nil {
+				load.report(row, t.madeHere(&r, row.Reported), t.picks[i].Load(), now)
 			} else {
 				load.forget(t.picks[i].Load())
 			}
@@ -319,6 +320,13 @@ func (t *Table) publishSVMs(next *View, change *ViewChange, svms [][16]byte, s *
 			t.settle(e, now)
 		}
 	}
+}
+
+// madeHere reports whether a record was written by this node just now. After a restart
+// peers may bring back what it wrote before.
+func (t *Table) madeHere(r *Record, at Time) bool {
+	late := t.clock.now.Sub(at.Time)
+	return r.Version.Node == t.clock.node && 0 <= late && late < time.Second
 }
 
 // tenantFrom works out a tenant from its records; nil if it has no settings.
@@ -354,7 +362,7 @@ func (t *Table) svmOf(id SVMID, index int, now time.Time) *SVMEntry {
 	c.Tags, c.Tenants, f.Kinds = notNil(c.Tags), notNil(c.Tenants), notNil(f.Kinds)
 	version, _ := ParseProductVersion(f.Version)
 	return &SVMEntry{
-		SVM:   SVM{ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, Revision: fingerprint(config.Version, facts.Version)},
+		SVM:   SVM{ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, Drain: c.Drain, Revision: fingerprint(config.Version, facts.Version)},
 		Index: index, Version: version, Symbols: t.symbols.path(f.Path),
 		Licensed: licensed(&f.License, now), wanted: c.Wanted,
 	}

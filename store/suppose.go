@@ -104,7 +104,7 @@ func (t *Table) supposeSVM(next *Table, view *View, s *SVM) error {
 	}
 	e.Tags, e.Tenants, e.Kinds = notNil(e.Tags), notNil(e.Tenants), notNil(e.Kinds)
 	view.svms = append(view.svms, e)
-	next.loads[e.Index].report(loadRow{Connected: s.ConnectedAgents, Reported: Time{now}}, 0, now.Sub(next.start))
+	next.loads[e.Index].report(loadRow{Connected: s.ConnectedAgents, Reported: Time{now}}, true, 0, now.Sub(next.start))
 	next.settle(e, now.Sub(next.start))
 	return nil
 }

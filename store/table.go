@@ -192,6 +192,9 @@ func (t *Table) View() *View { return t.view.Load() }
 // stays valid as long as the table.
 func (t *Table) Load(i int) *SVMLoad { return &t.loads[i] }
 
+// SVMTTL returns how long an SVM that is not pinned may be silent; see [Config.SVMTTL].
+func (t *Table) SVMTTL() time.Duration { return t.ttl }
+
 // Ready reports whether the SVM with index i is [Ready] and has no hard cap: of
 // most SVMs a question need not know more. It is as current as [Table.Load], and
 // for thousands of SVMs it comes out of a few cache lines.

@@ -72,6 +72,10 @@ func (e *SVMEntry) Weight() int {
 	return e.Capacity
 }
 
+// Wanted returns what an administrator wrote. It holds for pinned SVMs; draining holds
+// for all.
+func (e *SVMEntry) Wanted() SVMState { return e.wanted }
+
 // DefaultCapacity stands for an SVM's capacity of 0.
 const DefaultCapacity = 1000
 
@@ -81,6 +85,7 @@ type SVMLoad struct {
 	state    atomic.Uint32
 	reported atomic.Int32 // connected agents by the last report
 	base     atomic.Int32 // the picks when it came
+	here     atomic.Bool  // whether it was made here, just before it came
 	heard    atomic.Int64 // nanoseconds since the table was opened; 0: never
 	at       atomic.Int64 // milliseconds since 1970 of the last report; 0: none
 }
@@ -93,11 +98,16 @@ type Report struct {
 	Agents int           // connected
 	At     int64         // milliseconds since 1970, by the clock of the gateway that took it; 0: there was none
 	Heard  time.Duration // when it came here, since the table was opened; 0: never
+	Picks  int32         // what [Table.Picks] was when it came here
+	Here   bool          // it was made here, just before it came: nothing was picked in between
 }
 
 // Report returns the last report. A report that comes meanwhile may be half in it.
 func (l *SVMLoad) Report() Report {
-	return Report{Agents: int(l.reported.Load()), At: l.at.Load(), Heard: time.Duration(l.heard.Load())}
+	return Report{
+		Agents: int(l.reported.Load()), At: l.at.Load(), Heard: time.Duration(l.heard.Load()),
+		Picks: l.base.Load(), Here: l.here.Load(),
+	}
 }
 
 // Agents returns the count of the last report plus this gateway's picks since it came.
@@ -148,10 +158,12 @@ func (s Slot) Assigned() int { return int(s.slot.assigned.Load()) - 1 }
 // Assign remembers an SVM's index and returns the one remembered before, or -1.
 func (s Slot) Assign(svm int) int { return int(s.slot.assigned.Swap(uint32(svm+1))) - 1 }
 
-// report takes an SVM's report, heard at a moment since the table was opened.
-func (l *SVMLoad) report(row loadRow, picks int32, now time.Duration) {
+// report takes an SVM's report, heard at a moment since the table was opened. Here says
+// whether it was made here, just before.
+func (l *SVMLoad) report(row loadRow, here bool, picks int32, now time.Duration) {
 	l.reported.Store(int32(row.Connected))
 	l.base.Store(picks)
+	l.here.Store(here)
 	l.heard.Store(int64(now))
 	l.at.Store(unixMilli(row.Reported))
 }
@@ -161,6 +173,7 @@ func (l *SVMLoad) report(row loadRow, picks int32, now time.Duration) {
 func (l *SVMLoad) forget(picks int32) {
 	l.reported.Store(0)
 	l.base.Store(picks)
+	l.here.Store(false)
 	l.heard.Store(0)
 	l.at.Store(0)
 }

@@ -122,7 +122,7 @@ func (a *API) Handler(ctx *fasthttp.RequestCtx) { a.serve(ctx, &a.agents) }
 // counted, and no assignment is remembered for them.
 func (a *API) Admin(ctx *fasthttp.RequestCtx) { a.serve(ctx, &a.admin) }
 
-// serve is the hot path. From here to its return, a question that is answered,
+// serve is the hot path. From here to its return, a question that is answered, put off,
 // or whose VM is not registered, keeps these invariants, which
 // TestHandlerDoesNotAllocate and BenchmarkWhole watch:
 //
@@ -163,8 +163,14 @@ func (p *plane) answer(ctx *fasthttp.RequestCtx, s *scratch, id, query []byte) {
 		return
 	}
 	p.decide(&s.query, &s.answer)
-	if s.answer.Result == discovery.NotRegistered {
+	switch s.answer.Result {
+	case discovery.NotRegistered:
 		p.refuse(ctx, s, notRegistered)
+		return
+	case discovery.Later:
+		p.refuse(ctx, s, tooMany)
+		s.buf = strconv.AppendInt(s.buf[:0], int64(s.answer.RefreshSeconds), 10)
+		ctx.Response.Header.SetCanonical(retryAfterName, s.buf)
 		return
 	}
 	p.metrics.count(s.shard, outcome(s.answer.Result))

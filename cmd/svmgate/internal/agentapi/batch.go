@@ -170,6 +170,9 @@ func (b *batch) Close() error {
 // errorNotRegistered ends the answer to a line whose VM is unknown.
 var errorNotRegistered = []byte(`","error":{"code":"` + notRegisteredCode + `","detail":"` + notRegisteredDetail + `"}}` + "\n")
 
+// errorTooMany is the answer to a line that is put off, up to the number of seconds.
+var errorTooMany = []byte(`","error":{"code":"` + tooManyCode + `","detail":"` + tooManyDetail + `"},"refreshSeconds":`)
+
 // appendAnswer answers one line. Like [API.serve] it is on the hot path.
 func (p *plane) appendAnswer(dst []byte, s *scratch, line []byte) []byte {
 	bad := tooLong
@@ -187,8 +190,12 @@ func (p *plane) appendAnswer(dst []byte, s *scratch, line []byte) []byte {
 	p.metrics.countLine(s.shard, outcome(s.answer.Result))
 	dst = append(dst, `{"biosId":"`...)
 	dst = store.AppendID(dst, s.bios)
-	if s.answer.Result == discovery.NotRegistered {
+	switch s.answer.Result {
+	case discovery.NotRegistered:
 		return append(dst, errorNotRegistered...)
+	case discovery.Later:
+		dst = append(dst, errorTooMany...)
+		return append(strconv.AppendInt(dst, int64(s.answer.RefreshSeconds), 10), "}\n"...)
 	}
 	dst = append(dst, `",`...)
 	dst = s.answer.AppendFields(dst)

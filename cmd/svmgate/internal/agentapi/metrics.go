@@ -6,7 +6,7 @@ import "sync/atomic"
 // scratch, so that processors seldom write to the same cache line.
 const shards = 16
 
-// An outcome is how a request, or a line of a batch, ended. The first five are
+// An outcome is how a request, or a line of a batch, ended. The first six are
 // those of [discovery.Result].
 type outcome uint8
 
@@ -16,6 +16,7 @@ const (
 	outcomeInactive
 	outcomeNoSVM
 	outcomeOverCapacity
+	outcomeLater
 	outcomeInvalid
 	outcomeUnauthorized
 	outcomeNotReady
@@ -25,7 +26,7 @@ const (
 	outcomes
 )
 
-var outcomeNames = [outcomes]string{"not_registered", "assigned", "inactive", "no_svm", "over_capacity",
+var outcomeNames = [outcomes]string{"not_registered", "assigned", "inactive", "no_svm", "over_capacity", "later",
 	"invalid", "unauthorized", "not_ready", "not_found", "method_not_allowed", "batch"}
 
 // Metrics counts what the agent plane answered. Its zero value is ready for use,

@@ -9,7 +9,8 @@ import (
 )
 
 var (
-	cacheControl = []byte("Cache-Control")
+	cacheControl   = []byte("Cache-Control")
+	retryAfterName = []byte("Retry-After")
 
 	// Answers change with the table; a cache between agent and gateway would
 	// keep a deactivated tenant protected.
@@ -70,6 +71,8 @@ func (c *canned) write(ctx *fasthttp.RequestCtx) {
 const (
 	notRegisteredCode   = "vm_not_registered"
 	notRegisteredDetail = "no VM with this BIOS ID is registered"
+	tooManyCode         = "too_many_requests"
+	tooManyDetail       = "many agents of this tenant need another SVM at present: keep the one there is, and ask again later"
 )
 
 var (
@@ -83,6 +86,9 @@ var (
 		body: problem.Append(nil, 503, "not_ready", "the gateway is still loading its table")}
 	notRegistered = &canned{status: 404, outcome: outcomeNotRegistered,
 		body: problem.Append(nil, 404, notRegisteredCode, notRegisteredDetail)}
+
+	// tooMany goes with a Retry-After of the agent's own.
+	tooMany = &canned{status: 429, outcome: outcomeLater, body: problem.Append(nil, 429, tooManyCode, tooManyDetail)}
 
 	// unauthorized is by [Auth]; None refuses nobody.
 	unauthorized = [...]*canned{

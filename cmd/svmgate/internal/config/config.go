@@ -21,6 +21,10 @@ type Config struct {
 	Unregistered      discovery.Unregistered
 	DeadAddress       string
 	SVMTTL            time.Duration
+	SVMProbe          int // TCP port; 0: none is probed
+	ReturnAfter       time.Duration
+	AdmissionRate     float64 // agents a second and tenant; 0: no bound
+	AdmissionBurst    int     // agents; 0: what comes in two seconds
 	OpenStackLocality store.PathLevel
 	Matrix            discovery.Matrix // nil: the default one
 

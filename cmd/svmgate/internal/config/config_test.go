@@ -23,7 +23,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		AgentAddr: "127.0.0.1:7270", AdminAddr: "127.0.0.1:7271", OpsAddr: "127.0.0.1:7272",
-		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute,
+		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute, ReturnAfter: 10 * time.Minute,
 		AgentAuth: "none", TokenOverlap: 24 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
 		ImportLimit: 1 << 30, TombstoneKeep: 168 * time.Hour, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
 	}
@@ -90,6 +90,7 @@ func TestValues(t *testing.T) {
 		"unregistered": "serve", "openstack-locality": "zone", "svm-ttl": " 90s ",
 		"version-matrix": "12.0=6.0, 12.0=6.1,12.1.3=6.1", "import-limit": "2MiB", "log-level": "warn",
 		"trusted-proxy": "10.0.0.0/8,::1,192.0.2.7", "dead-address": "2001:DB8::1", "ksc": "none",
+		"svm-probe": "tcp:9876", "return-after": "0s", "admission-rate": "0.5", "admission-burst": "20",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +106,9 @@ func TestValues(t *testing.T) {
 		t.Errorf("got %+v", got.Config)
 	}
 	if got.ImportLimit != 2<<20 || got.DeadAddress != "2001:db8::1" || got.LogLevel.String() != "WARN" {
+		t.Errorf("got %+v", got.Config)
+	}
+	if got.SVMProbe != 9876 || got.ReturnAfter != 0 || got.AdmissionRate != 0.5 || got.AdmissionBurst != 20 {
 		t.Errorf("got %+v", got.Config)
 	}
 	var nets []string
@@ -124,6 +128,10 @@ func TestBadValuesNameKeyValueAndWhatIsAllowed(t *testing.T) {
 		"unregistered":       {"", "maybe", "Deny"},
 		"dead-address":       {"", "host.example", "192.0.2.256", "fe80::1%eth0"},
 		"svm-ttl":            {"", "15", "1s", "-1m", "1000h"},
+		"svm-probe":          {"9876", "tcp:", "tcp:0", "tcp:65536", "tcp:http", "udp:9876", "tcp:1:2", "tcp:+1"},
+		"return-after":       {"", "10", "-1s", "25h"},
+		"admission-rate":     {"", "-1", "0.001", "1000001", "NaN", "Inf", "ten"},
+		"admission-burst":    {"", "-1", "1.5", "1000001"},
 		"openstack-locality": {"ignore", "rack"},
 		"version-matrix":     {"12.0", "12.0=", "=6.0", "a=b", "12.0:6.0"},
 		"agent-auth":         {"basic"},
@@ -181,7 +189,7 @@ func TestNothingIsAcceptedSilently(t *testing.T) {
 		{"told to connect to any port", file(t, "cluster-addr: 127.0.0.1:1\ncluster-advertise: 10.0.0.1:0\n"), `cluster-advertise: "10.0.0.1:0"`},
 		{"neither true nor false", file(t, "cluster-bootstrap: maybe\n"), `cluster-bootstrap: "maybe" (svmgate.yaml:1): want true or false`},
 		{"flag of a part that is not there", Input{Flags: map[string]string{"dns-addr": ":53"}}, `dns-addr: ":53" (--dns-addr): this release does not have`},
-		{"variable of a part that is not there", Input{Env: []string{"SVMGATE_SVM_PROBE=tcp:1"}}, `svm-probe: "tcp:1" (SVMGATE_SVM_PROBE): this release does not have`},
+		{"variable of a part that is not there", Input{Env: []string{"SVMGATE_KSC_CREDENTIALS=x"}}, `ksc-credentials: "x" (SVMGATE_KSC_CREDENTIALS): this release does not have`},
 		{"bad value in a variable", Input{Env: []string{"SVMGATE_AGENT_AUTH=yes"}}, `agent-auth: "yes" (SVMGATE_AGENT_AUTH): want none, token or mtls`},
 		{"two things at once", file(t, "svm-ttl: 5\ndata:\n"), "data: \"\" (svmgate.yaml:2): the value is missing: want a directory, or :memory: to keep nothing\nsvm-ttl:"},
 	}

@@ -203,6 +203,25 @@ func unregistered(c *Config, s string) error {
 	return nil
 }
 
+func svmProbe(c *Config, s string) error {
+	port, ok := strings.CutPrefix(s, "tcp:")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if !ok || err != nil || n == 0 {
+		return errNotAllowed
+	}
+	c.SVMProbe = int(n)
+	return nil
+}
+
+func admissionRate(c *Config, s string) error {
+	rate, err := strconv.ParseFloat(s, 64)
+	if err != nil || rate != 0 && !(rate >= 0.01 && rate <= 1_000_000) { // and not NaN
+		return errNotAllowed
+	}
+	c.AdmissionRate = rate
+	return nil
+}
+
 func ipAddress(c *Config, s string) error {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {

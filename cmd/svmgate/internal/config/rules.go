@@ -25,6 +25,9 @@ func (e *Effective) check(fail func(*Error)) {
 	if e.AgentAuth == "mtls" && (e.TLSCert == "" || e.TLSClientCA == "") {
 		fail(e.wrong("agent-auth", "needs --tls-cert, --tls-key and --tls-client-ca"))
 	}
+	if e.AdmissionBurst > 0 && e.AdmissionRate == 0 {
+		fail(e.wrong("admission-burst", "needs --admission-rate: without it there is no bound"))
+	}
 	e.checkCluster(fail)
 }
 

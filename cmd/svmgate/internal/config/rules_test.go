@@ -45,6 +45,8 @@ func TestSecureByDefault(t *testing.T) {
 		{name: "mtls without TLS", flags: "--agent-auth=mtls", says: []string{"agent-auth", "--tls-cert"}},
 		{name: "mtls behind a proxy", flags: "--agent-addr=0.0.0.0:1 --agent-auth=mtls --tls-terminated-by=10.0.0.1", says: []string{"agent-auth", "--tls-cert"}},
 		{name: "mtls", flags: "--agent-auth=mtls --tls-client-ca=a " + cert + " " + key},
+		{name: "a burst without a rate", flags: "--admission-burst=5", says: []string{"admission-burst", "--admission-rate"}},
+		{name: "a burst with a rate", flags: "--admission-burst=5 --admission-rate=10"},
 		{name: "one address twice", flags: "--agent-addr=127.0.0.1:5 --ops-addr=127.0.0.1:5", says: []string{"ops-addr", "agent-addr"}},
 		{name: "any port twice", flags: "--agent-addr=127.0.0.1:0 --ops-addr=127.0.0.1:0"},
 	}

@@ -66,6 +66,22 @@ var Table = []Setting{
 		Help:  "an SVM that is silent for longer counts as down",
 		parse: duration(func(c *Config) *time.Duration { return &c.SVMTTL }, "10s", "168h"),
 	}, {
+		Name: "svm-probe", Allowed: "tcp:PORT; nothing probes no SVM",
+		Help:  "port of SVMs that is tried every 5 s, from two gateways; an SVM that fails twice is used last",
+		parse: optional(svmProbe),
+	}, {
+		Name: "return-after", Default: "10m", Allowed: wantDuration("0s", "24h"),
+		Help:  "how long a better class must have had an SVM before agents that are well served move to it",
+		parse: duration(func(c *Config) *time.Duration { return &c.ReturnAfter }, "0s", "24h"),
+	}, {
+		Name: "admission-rate", Default: "0", Allowed: "a number from 0.01 to 1000000, or 0 for no bound",
+		Help:  "agents of a tenant that this gateway sends to another SVM each second; the others are told to come back",
+		parse: admissionRate,
+	}, {
+		Name: "admission-burst", Default: "0", Allowed: wantCount(0, 1_000_000) + "; 0 means what comes in two seconds",
+		Help:  "how many of them at once, after a pause",
+		parse: count(func(c *Config) *int { return &c.AdmissionBurst }, 0, 1_000_000),
+	}, {
 		Name: "openstack-locality", Default: "host", Allowed: "host, cluster or zone",
 		Help:  "what local means on OpenStack: server group, project or availability zone",
 		parse: locality,
@@ -183,10 +199,9 @@ func Lookup(name string) (*Setting, bool) {
 }
 
 // absent are settings whose names are taken for parts that this release does not
-// have. Using one is an error: a gateway that looks as if it probed SVMs and does
+// have. Using one is an error: a gateway that looks as if it answered DNS and does
 // not would be found out too late.
 var absent = map[string]string{
 	"ksc-credentials": "it does not call Kaspersky Security Center",
 	"dns-addr":        "it does not answer DNS",
-	"svm-probe":       "it does not probe SVMs",
 }

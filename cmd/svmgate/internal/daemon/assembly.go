@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/svmgate/svmgate/cluster"
@@ -24,7 +25,8 @@ type assembly struct {
 	*Gateway
 	clock    *cluster.Clock
 	table    *store.Table
-	replica  *replica.Replica // nil without a cluster
+	replica  *replica.Replica                // nil without a cluster
+	shared   atomic.Pointer[replica.Replica] // the same, for the selector's goroutine
 	selector *discovery.Selector
 	accounts *auth.Accounts
 
@@ -63,12 +65,7 @@ func (a *assembly) open(ctx context.Context) error {
 	if a.accounts, err = auth.NewAccounts(a.table); err != nil {
 		return err
 	}
-	c := &a.settings.Config
-	a.selector, err = discovery.New(discovery.Config{
-		Table: a.table, Matrix: c.Matrix, Unregistered: c.Unregistered, DeadAddress: c.DeadAddress,
-		OpenStackLocality: c.OpenStackLocality, Logger: a.opt.Log,
-	})
-	if err != nil {
+	if err := a.newSelector(); err != nil {
 		return err
 	}
 	a.work.Go(func() {
@@ -161,6 +158,7 @@ func (a *assembly) serve() error {
 	a.show(ops.SelectorFamilies(a.selector))
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
+	a.probe()
 	a.serveAgents(agents)
 	a.serveAdmin(admin)
 	return nil

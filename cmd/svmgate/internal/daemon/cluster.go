@@ -25,6 +25,7 @@ func (a *assembly) join() error {
 		Stale: func(s cluster.Stale) {
 			a.outcast <- wasAway(s)
 		},
+		Hear: a.selector.Hear,
 	}
 	if c.InMemory() {
 		cfg.Dir = ""
@@ -33,6 +34,7 @@ func (a *assembly) join() error {
 	if a.replica, err = replica.Start(cfg); err != nil {
 		return err
 	}
+	a.shared.Store(a.replica)
 	a.show(ops.ClusterFamilies(a.replica))
 	a.opt.Log.Info("svmgate shares its table", "cluster", a.replica.Addr(), "node", c.NodeName, "join", c.ClusterJoin,
 		"encrypted", c.ClusterKeyFile != "")

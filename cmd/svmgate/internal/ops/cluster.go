@@ -1,6 +1,9 @@
 package ops
 
-import "github.com/svmgate/svmgate/cluster"
+import (
+	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
+)
 
 // A Cluster is what the metrics tell of the gateways that share the table.
 type Cluster interface {
@@ -8,6 +11,7 @@ type Cluster interface {
 	Members() []cluster.Member
 	Refused() uint64
 	Conflicts() (tenants, vms uint64)
+	Sightings() replica.SightingStats
 }
 
 // ClusterFamilies tells how alike the gateways are, and what it takes.
@@ -78,6 +82,15 @@ func ClusterFamilies(c Cluster) []Family {
 				tenants, vms := c.Conflicts()
 				emit(float64(tenants), "tenant")
 				emit(float64(vms), "vm")
+			},
+		}, {
+			Name: "cluster_sightings_total", Help: "What gateways tell each other of SVMs' agents, by SVM: told, heard; and messages of it that can not be read.",
+			Labels: []string{"what"}, Counter: true,
+			Read: func(emit Emit) {
+				s := c.Sightings()
+				emit(float64(s.Told), "told")
+				emit(float64(s.Heard), "heard")
+				emit(float64(s.Unreadable), "unreadable")
 			},
 		},
 	}

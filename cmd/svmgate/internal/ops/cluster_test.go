@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
 )
 
 type peers struct {
@@ -23,6 +24,9 @@ func (p *peers) Stats() cluster.Stats             { return p.stats }
 func (p *peers) Members() []cluster.Member        { return p.members }
 func (p *peers) Refused() uint64                  { return 901 }
 func (p *peers) Conflicts() (tenants, vms uint64) { return 902, 903 }
+func (p *peers) Sightings() replica.SightingStats {
+	return replica.SightingStats{Told: 904, Heard: 905, Unreadable: 906}
+}
 
 func page(t *testing.T, c Cluster) string {
 	t.Helper()
@@ -40,7 +44,7 @@ func page(t *testing.T, c Cluster) string {
 func TestEveryClusterCountIsAMetric(t *testing.T) {
 	p := &peers{}
 	v := reflect.ValueOf(&p.stats).Elem()
-	want := map[string]string{"Refused": "901", "tenant conflicts": "902", "vm conflicts": "903"}
+	want := map[string]string{"Refused": "901", "tenant conflicts": "902", "vm conflicts": "903", "told": "904", "heard": "905", "unreadable": "906"}
 	for i := range v.NumField() {
 		n := 1001 + int64(i)
 		name := v.Type().Field(i).Name

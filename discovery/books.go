@@ -1,0 +1,80 @@
+package discovery
+
+import (
+	"github.com/svmgate/svmgate/store"
+)
+
+// keepBooks brings up the accounts of SVMs whose records have changed: before the change
+// is acknowledged, so that a cap holds from the next question. It is called under the
+// table's locks.
+func (s *Selector) keepBooks(view *store.View, changed []int) {
+	if len(changed) == 0 {
+		return
+	}
+	l := s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.books == nil
+	l.moment = s.momentNow()
+	for i := len(l.books); i < view.NumSVMs(); i++ {
+		picks := s.table.Picks(i)
+		l.books = append(l.books, book{picks: picks, origin: picks, goodSince: -1})
+	}
+	if first {
+		l.remember(s)
+	}
+	for _, i := range changed {
+		b := &l.books[i]
+		if e := view.SVM(i); e != nil {
+			l.enter(b, e)
+			b.dirty = true
+			s.bring(i)
+		} else if b.present {
+			l.strike(s, i)
+		}
+		if first && b.up {
+			b.ramp = false
+			b.age(true)
+		}
+	}
+}
+
+// enter takes over what an SVM's record says.
+func (l *ledger) enter(b *book, e *store.SVMEntry) {
+	pools := l.pools.of(e.Tenants)
+	b.leavePools()
+	b.pools = pools
+	b.joinPools()
+	wanted := e.Wanted()
+	b.unread = b.unread || !b.present
+	b.fresh = b.fresh || b.hardCap != int32(e.HardCap)
+	b.present, b.id, b.hash = true, e.ID, hashSVM(e.ID)
+	b.pinned, b.admin = e.Pinned, wanted == store.Draining || wanted == store.Down
+	b.drain, b.hardCap, b.weight = drainOf(e), int32(e.HardCap), int32(e.Weight())
+	b.rank = l.rank(b.hash)
+}
+
+// strike takes an SVM out that is gone. What was picked and heard goes on counting.
+func (l *ledger) strike(s *Selector, i int) {
+	a, b := &l.accounts[i], &l.books[i]
+	b.count(false)
+	b.age(false)
+	picks := s.table.Picks(i)
+	l.crowd.change(picks-b.picks, -a.then.Load())
+	a.publish(uint64(l.gateways.Load())<<32, 0, 0, 0, 0)
+	*b = book{picks: picks, origin: b.origin, heard: b.heard, goodSince: -1, quiet: quiet{listed: b.listed}}
+}
+
+func (b *book) leavePools() {
+	for _, p := range b.pools {
+		p.up -= int(b2u(b.up))
+		p.elders -= int(b2u(b.elder))
+	}
+}
+
+func (b *book) joinPools() {
+	for _, p := range b.pools {
+		p.up += int(b2u(b.up))
+		p.elders += int(b2u(b.elder))
+	}
+}

@@ -1,0 +1,167 @@
+package discovery
+
+import "github.com/svmgate/svmgate/store"
+
+// Salts keep an agent's turns independent of each other and of its order.
+const (
+	openSalt    = 0x8ebc6af09c88c6e3
+	leavingSalt = 0x589965cc75374cc3
+	movingSalt  = 0x1d8e4e27c47d124f
+)
+
+// balance is what [store.Balanced] makes of the usual order, which is in the answer:
+// the SVM that the agent has comes first if it may keep it, else one that has room.
+func (w *walk) balance() {
+	switch {
+	case w.have < 0:
+		w.place()
+	case w.inBest > 0 && w.a.picks[0].index == int32(w.have):
+		// Usable, and nothing better is: all that is left is whether too many have it.
+		if w.best >= groups || !w.moves(w.best) {
+			return
+		}
+		w.move(w.best)
+	default:
+		group, ok := w.keeps()
+		switch {
+		case !ok:
+			w.place()
+		case w.moves(group):
+			w.move(group)
+		default:
+			w.front(w.have)
+		}
+	}
+}
+
+// having works out which SVM the agent has: the one that it says, else the one that
+// it was given last.
+func (w *walk) having(slot store.Slot, registered bool) {
+	w.have, w.says = -1, false
+	if registered {
+		w.have = slot.Assigned()
+	}
+	if w.have >= len(w.c.lines) || w.have >= 0 && w.c.lines[w.have].svm == nil {
+		w.have = -1
+	}
+	if w.q.Current.IsZero() {
+		return
+	}
+	if w.have >= 0 && w.c.lines[w.have].svm.ID == w.q.Current {
+		w.says = true
+	} else if i, ok := w.c.byID[w.q.Current]; ok {
+		w.have, w.says = i, true
+	}
+}
+
+// keeps reports whether the agent may keep its SVM, were there not too many on it,
+// and the SVM's group. To an agent that is connected it makes no difference that
+// others suspect the SVM: were they wrong, thousands would move for nothing.
+func (w *walk) keeps() (group int, ok bool) {
+	i, f := w.have, &w.c.svms[w.have]
+	if f.entry == nil || f.admits(w.area, w.c.words) != passes || w.hasFailed(uint32(i)) {
+		return 0, false
+	}
+	state, traits := w.s.table.Load(i).State(), w.s.ledger.accounts[i].traits.Load()
+	switch {
+	case state == store.Down && traits&traitHeld == 0,
+		!w.says && (state == store.Suspect || traits&traitSuspect != 0),
+		state == store.Draining && w.leaves(f, traits),
+		f.entry.HardCap > 0 && w.s.agents(i) > f.entry.HardCap:
+		return 0, false
+	}
+	group = 2 * f.classOf(w.os)
+	if !w.nearby || !f.place.localTo(w.host, w.wide) {
+		group++
+	}
+	return group, !w.returns(group)
+}
+
+// leaves reports whether it is the agent's turn to leave a draining SVM.
+func (w *walk) leaves(f *svmFacts, traits uint32) bool {
+	const all = 1<<16 - 1
+	return mix(w.agent^hashSVM(f.entry.ID)^leavingSalt)%all < uint64(traits>>traitLeavingShift)
+}
+
+// returns reports whether there is a group better than the given one that has a
+// settled SVM, and one that is usable now.
+func (w *walk) returns(group int) bool {
+	for better := w.best; w.inBest > 0 && better < group; better++ {
+		if s, ok := w.enter(better); ok && w.settled(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// settled reports whether the group under way has a settled SVM that the agent
+// could reach.
+func (w *walk) settled(s *set) bool {
+	if !w.share(s).settled {
+		return false
+	}
+	if w.nFailed == 0 {
+		return true
+	}
+	members := w.membersOf(s)
+	for i := range members {
+		a := w.measured(members[i].index)
+		if a != nil && a.traits.Load()&traitSettled != 0 && !w.hasFailed(members[i].index) {
+			return true
+		}
+	}
+	return false
+}
+
+// moves reports whether the agent's SVM, which is in the given group, has so many
+// agents that some shall move, and it is this one's turn.
+func (w *walk) moves(group int) bool {
+	l := w.s.ledger
+	if !l.calm.Load() {
+		return false
+	}
+	s, _ := w.enter(group)
+	share := w.share(s)
+	a := &l.accounts[w.have]
+	return share.moving > 0 && a.traits.Load()&traitUsable != 0 &&
+		share.above(w.s.agents(w.have), a.weight.Load()) &&
+		mix(w.agent^mix(uint64(l.window.Load())^movingSalt))>>48 < share.moving
+}
+
+// move puts an SVM of the given group first that is open to the agent and has room;
+// if there is none, the one that it has.
+func (w *walk) move(group int) {
+	w.a.n, w.inBest, w.suspects = 0, 0, false
+	s, _ := w.enter(group)
+	w.remote = group%2 == 1 && w.nearby
+	to := w.have
+	if w.s.policy != nil {
+		if i := w.choose(s); i >= 0 {
+			to = i
+		}
+	} else {
+		w.takeGroup(s, LookDeep)
+		if at := w.roomy(w.share(s), 0, w.a.n); at >= 0 {
+			to = int(w.a.picks[at].index)
+		}
+	}
+	w.a.n, w.remote = 0, false
+	w.take(uint32(to))
+	w.takeAllGroups()
+}
+
+// front puts an SVM first, and leaves the rest as it is.
+func (w *walk) front(index int) {
+	at := 0
+	for at < w.a.n && w.a.picks[at].index != int32(index) {
+		at++
+	}
+	if at == w.limit { // it was not among them, and there is no room
+		at--
+	}
+	w.a.n = max(w.a.n, at+1)
+	for ; at > 0; at-- {
+		w.a.picks[at].index = w.a.picks[at-1].index
+	}
+	w.a.picks[0].index = int32(index)
+}

@@ -1,0 +1,74 @@
+package discovery_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/svmgate/svmgate/store"
+)
+
+func TestOneGatewayCountsItsPicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGang(t, 1, nil)
+		w := g.all[0]
+		id := g.put(1, func(s *store.SVM) { s.ConnectedAgents = 10 })
+		g.wantAgents("after a report of 10", id, 10)
+		w.pick(id, 3)
+		if got := w.sel.Standing(id); got.Agents != 13 || got.Then != 10 {
+			t.Errorf("after 3 picks %d agents, and %d at the last pulse; want 13 and 10", got.Agents, got.Then)
+		}
+		w.pick(id, -1)
+		g.wantAgents("after one left", id, 12)
+		if got := w.sel.Standing(id).Then; got != 12 {
+			t.Errorf("%d agents at the last pulse, want 12", got)
+		}
+		g.report(w, id, 20)
+		g.wantAgents("after a report of 20", id, 20)
+	})
+}
+
+func TestPicksThatNobodyWasToldOfCountForEachGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGang(t, 3, nil)
+		a, b := g.all[0], g.all[1]
+		id := g.put(1, func(s *store.SVM) { s.ConnectedAgents = 100 })
+		time.Sleep(2100 * time.Millisecond)
+		a.pick(id, 5)
+		if got := a.sel.Standing(id).Agents; got != 115 {
+			t.Errorf("before a telling: %d agents, want 115: five on each of three gateways", got)
+		}
+		if got := b.sel.Standing(id).Agents; got != 100 {
+			t.Errorf("before a telling another gateway estimates %d agents, want 100", got)
+		}
+		time.Sleep(2 * time.Second)
+		g.wantAgents("after a telling", id, 105)
+		b.pick(id, 2)
+		a.pick(id, -1)
+		time.Sleep(2 * time.Second)
+		g.wantAgents("after another", id, 106)
+		time.Sleep(time.Second)
+		g.report(b, id, 50)
+		g.wantAgents("after a report", id, 50)
+	})
+}
+
+func TestACapHoldsFromTheNextQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGang(t, 1, nil)
+		w := g.all[0]
+		id := g.put(1, func(s *store.SVM) { s.Pinned = true })
+		w.pick(id, 7)
+		g.put(1, func(s *store.SVM) { s.Pinned, s.HardCap = true, 10 })
+		if got := w.sel.Standing(id); !got.Capped || got.Room != 10-7 {
+			t.Errorf("with a cap of 10 and 7 agents: %+v", got)
+		}
+		if n := w.reserve(id, 100); n != 3 || !w.sel.Full(id) {
+			t.Errorf("%d agents were sent under a cap of 10 with 7, want 3", n)
+		}
+		g.put(1, func(s *store.SVM) { s.Pinned = true })
+		if w.sel.Full(id) || w.reserve(id, 5) != 5 {
+			t.Error("a cap that was taken away still holds")
+		}
+	})
+}
