@@ -30,10 +30,42 @@ type asSeen struct {
 	usable bool
 }
 
+// A sent is agents that were sent to an SVM, or have left it.
+type sent struct {
+	at time.Time
+	n  int
+}
+
+// report is what every report means for what stands beside its count.
+func (w *world) report(s *svm) {
+	s.heard, s.picks, s.faded, s.early = time.Now(), 0, 0, 0
+	s.fadeAt = s.heard.Add(svmTTL)
+	// A gateway knows what it had picked at every full second.
+	shortly := s.heard.Add(-discovery.Connecting).Truncate(time.Second)
+	for _, e := range w.sent[s.id] {
+		if !e.at.Before(shortly) {
+			s.early += e.n
+		}
+	}
+	s.early = max(0, s.early)
+}
+
+// estimate is what store.Balanced takes for the number of agents.
+func (s *svm) estimate() int { return s.reported + s.picks - s.faded }
+
+func (s *svm) full() bool { return s.config.HardCap > 0 && s.estimate()+s.early >= s.config.HardCap }
+
 // pulse looks at all SVMs.
 func (w *world) pulse() {
 	for _, s := range w.svms {
-		s.seen = asSeen{load: s.load(), usable: w.up(s) && !w.suspect(s) && !s.full()}
+		for ; !time.Now().Before(s.fadeAt); s.fadeAt = s.fadeAt.Add(svmTTL) {
+			beside := s.picks - s.faded
+			s.faded += beside - beside/2
+			s.early /= 2
+			w.meet("faded", beside != 0)
+		}
+		w.meet("sent shortly before a report", s.early > 0 && s.config.HardCap > 0)
+		s.seen = asSeen{load: s.estimate(), usable: w.up(s) && !w.suspect(s) && !s.full()}
 	}
 	w.window = time.Now().Unix() / 300
 }
@@ -44,8 +76,6 @@ func (w *world) up(s *svm) bool {
 }
 
 func (w *world) suspect(s *svm) bool { return w.state(s) == store.Suspect || s.finding.suspect }
-
-func (s *svm) full() bool { return s.config.HardCap > 0 && s.load() >= s.config.HardCap }
 
 // balanced returns the SVMs for an agent, the first being what the load rule says. Free
 // are those that are usable and not at their hard cap, in the usual order.
@@ -90,7 +120,7 @@ func (w *world) kept(q *discovery.Query, a agent, free []*candidate) *candidate 
 		w.meet("keeping: down", w.state(s) != store.Draining && !w.up(s)),
 		w.meet("keeping: suspect", w.suspect(s) && !connected),
 		w.meet("keeping: draining", w.state(s) == store.Draining && w.leaves(a, s)),
-		w.meet("keeping: hard cap", s.config.HardCap > 0 && s.load() > s.config.HardCap),
+		w.meet("keeping: hard cap", s.config.HardCap > 0 && s.estimate() > s.config.HardCap),
 		w.meet("keeping: better", w.better(a, c, free)):
 		return nil
 	}
@@ -155,7 +185,7 @@ func (w *world) measure(a agent, g group) (m measure) {
 }
 
 func (m measure) below(s *svm) bool {
-	return int64(max(0, s.load()))*100<<20 < discovery.SoftCap*m.fair*s.weight()
+	return int64(max(0, s.estimate()))*100<<20 < discovery.SoftCap*m.fair*s.weight()
 }
 
 func (m measure) above(s *svm, load int) bool {
@@ -165,7 +195,7 @@ func (m measure) above(s *svm, load int) bool {
 // moves reports whether the agent's SVM has too many and it is the agent's turn.
 func (w *world) moves(a agent, c *candidate) bool {
 	m := w.measure(a, c.group())
-	if !w.calm || !c.svm.seen.usable || !w.meet("above the line", m.above(c.svm, c.svm.load())) {
+	if !w.calm || !c.svm.seen.usable || !w.meet("above the line", m.above(c.svm, c.svm.estimate())) {
 		return false
 	}
 	above := int64(0)
@@ -228,5 +258,5 @@ func (w *world) placed(a agent, free []*candidate) []*candidate {
 
 // burden compares loads for their capacities.
 func (s *svm) burden(o *svm) int {
-	return cmp.Compare(int64(max(0, s.load()))*o.weight(), int64(max(0, o.load()))*s.weight())
+	return cmp.Compare(int64(max(0, s.estimate()))*o.weight(), int64(max(0, o.estimate()))*s.weight())
 }

@@ -14,7 +14,7 @@ func (s *Selector) keepBooks(view *store.View, changed []int) {
 	l := s.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := l.books == nil
+	first := s.catalog.Load() == nil // these are the SVMs that are there at the start
 	l.moment = s.momentNow()
 	for i := len(l.books); i < view.NumSVMs(); i++ {
 		picks := s.table.Picks(i)
@@ -32,9 +32,12 @@ func (s *Selector) keepBooks(view *store.View, changed []int) {
 		} else if b.present {
 			l.strike(s, i)
 		}
-		if first && b.up {
-			b.ramp = false
+	}
+	for _, i := range changed {
+		if b := &l.books[i]; first && b.up {
+			b.ramp, b.dirty = false, true
 			b.age(true)
+			s.bring(i)
 		}
 	}
 }

@@ -206,7 +206,7 @@ func (g *generator) facts() store.SVMFacts {
 // expiry is past, soon (so that a wait passes it) or far off.
 func (g *generator) expiry() store.Time {
 	return odd(g, store.Time{}, store.Time{Time: epoch.Add(-time.Hour)},
-		store.Time{Time: epoch.Add(90 * time.Second)}, store.Time{Time: epoch.AddDate(1, 0, 0)})
+		store.Time{Time: epoch.Add(9 * time.Second)}, store.Time{Time: epoch.AddDate(1, 0, 0)})
 }
 
 func (g *generator) vm() store.VM {
@@ -292,7 +292,7 @@ func (g *generator) mutation() []step {
 	case p < 0.71:
 		return []step{findsCalm(g.chance(0.7))}
 	case p < 0.8:
-		return []step{wait(pick(g, time.Second, 2*time.Minute, 10*time.Minute, 16*time.Minute))}
+		return []step{wait(pick(g, time.Second, 2*time.Second, 10*time.Second, 16*time.Second, 16*time.Second, time.Minute))}
 	case p < 0.85:
 		return []step{deleteVM(g.vms[g.IntN(len(g.vms))].BIOS)}
 	default:

@@ -101,16 +101,24 @@ func (w *world) remember(q *discovery.Query, r reply) {
 	if w.meet("has what nobody gave it", from != to && to == q.Current) || !w.meet("picks", from != to) {
 		return
 	}
-	w.svms[to].picks++
-	if s, ok := w.svms[from]; ok {
-		s.picks--
+	w.pick(to, +1)
+	if ok || w.svms[from] != nil {
+		w.pick(from, -1)
+	}
+}
+
+// pick counts agents that were sent to an SVM, or have left it.
+func (w *world) pick(id store.SVMID, n int) {
+	w.sent[id] = append(w.sent[id], sent{time.Now(), n})
+	if s, ok := w.svms[id]; ok {
+		s.picks += n
 	}
 }
 
 // leave forgets a VM that is no longer registered: it is one less where it was.
 func (w *world) leave(id store.BIOSID) {
-	if s, ok := w.svms[w.first[id]]; ok {
-		s.picks--
+	if from, ok := w.first[id]; ok {
+		w.pick(from, -1)
 	}
 	delete(w.first, id)
 }
@@ -143,7 +151,7 @@ func fewestFirst(ranked []*candidate) (moved bool) {
 
 // emptiestFirst orders SVMs that are all at their hard cap, whatever their class.
 func emptiestFirst(full []*candidate) {
-	burden := func(c *candidate) int64 { return int64(max(0, c.svm.load())) << 32 / c.svm.weight() }
+	burden := func(c *candidate) int64 { return int64(max(0, c.svm.estimate())) << 32 / c.svm.weight() }
 	slices.SortFunc(full, func(a, b *candidate) int {
 		return cmp.Or(
 			cmp.Compare(burden(a), burden(b)),

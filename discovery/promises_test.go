@@ -124,9 +124,9 @@ func (st *stage) wrongCandidate(q *discovery.Query, e *discovery.Explanation, c 
 	case c.Removed != "" && !slices.Contains(removed, rule):
 		return fmt.Sprintf("not removed by %q, but by %v", rule, removed)
 	case c.Licensed != w.licensed(s), c.KeyMatch != suits(agent, s), c.Local != w.local(agent, s),
-		c.State != w.state(s), c.Load != s.load():
+		c.State != w.state(s), c.Load != s.estimate():
 		return fmt.Sprintf("want licensed %v, key match %v, local %v, state %v, load %d",
-			w.licensed(s), suits(agent, s), w.local(agent, s), w.state(s), s.load())
+			w.licensed(s), suits(agent, s), w.local(agent, s), w.state(s), s.estimate())
 	}
 	return ""
 }

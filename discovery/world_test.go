@@ -20,6 +20,9 @@ type world struct {
 	// first is the SVM that each VM was last told to use by Select.
 	first map[store.BIOSID]store.SVMID
 
+	// sent is what was picked of each SVM, and when.
+	sent map[store.SVMID][]sent
+
 	calm   bool  // few agents are new
 	window int64 // of 300 seconds, at the last pulse
 
@@ -52,11 +55,16 @@ type svm struct {
 	reported int            // agents, by its last report
 	heard    time.Time      // of its last report
 	picks    int            // agents sent there by Select since its last report
+	faded    int            // of those picks
+	early    int            // sent so shortly before the last report that it may not have them
+	fadeAt   time.Time      // when half of what is not in the report fades
 	finding  finding
 	seen     asSeen
 }
 
-const svmTTL = 15 * time.Minute
+// svmTTL is short, because a selector has its pulse ten times a second while a world
+// waits.
+const svmTTL = 15 * time.Second
 
 func newWorld(r rules) *world {
 	return &world{
@@ -65,6 +73,7 @@ func newWorld(r rules) *world {
 		svms:    map[store.SVMID]*svm{},
 		vms:     map[store.BIOSID]store.VM{},
 		first:   map[store.BIOSID]store.SVMID{},
+		sent:    map[store.SVMID][]sent{},
 		calm:    true,
 		met:     map[string]int{},
 	}
@@ -85,7 +94,7 @@ func (w *world) state(s *svm) store.SVMState {
 	}
 }
 
-// load is the number of agents that s is thought to have.
+// load is the number of agents by the last report and own picks since.
 func (s *svm) load() int { return s.reported + s.picks }
 
 // A step is one thing that happens to a world: a change, a passage of time, or
@@ -212,7 +221,8 @@ func putSVM(s svm) change {
 	text := fmt.Sprintf("svm %v %v load=%d %+v %+v", s.id, s.written, s.reported, s.config, s.facts)
 	return change{text, func(w *world, tx *store.Tx) error {
 		s := s
-		s.heard, s.finding = time.Now(), plain
+		s.finding = plain
+		w.report(&s)
 		if old := w.svms[s.id]; old != nil {
 			s.finding, s.seen = old.finding, old.seen
 		}
@@ -247,7 +257,8 @@ func reportSVM(id store.SVMID, load int, what string, edit func(*store.SVMFacts)
 			return nil
 		}
 		edit(&s.facts)
-		s.reported, s.picks, s.heard = load, 0, time.Now()
+		s.reported = load
+		w.report(s)
 		_, err := tx.ReportSVM(id, s.facts, load)
 		return err
 	}}

@@ -1,0 +1,207 @@
+package discovery_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/svmgate/svmgate/discovery"
+	"github.com/svmgate/svmgate/store"
+)
+
+// This file is about many who ask at the same time, or of several gateways.
+
+func registered(agents []store.BIOSID) (cs []change) {
+	for _, bios := range agents {
+		cs = append(cs, putVM(store.VM{BIOS: bios, OS: store.OSServer}))
+	}
+	return cs
+}
+
+// However questions interleave, an SVM never gets more agents than its cap, and none is
+// turned away while there is room.
+func TestCapsHoldWhateverTheInterleaving(t *testing.T) {
+	const svms, limit, askers = 40, 200, 64
+	agents := randomBIOSIDs(10_000)
+	for _, load := range []store.Load{store.Balanced, store.Fewest} {
+		t.Run(load.String(), func(t *testing.T) {
+			tenant := store.Tenant{ID: store.TenantID{1}, Name: "t", Type: store.Simple, Discovery: store.DefaultDiscovery()}
+			tenant.Discovery.Load = load
+			cs := []change{putTenant(tenant)}
+			for i := range svms {
+				s := plainSVM(i, 1000)
+				s.config.HardCap = limit
+				cs = append(cs, putSVM(s))
+			}
+			for _, bios := range agents {
+				cs = append(cs, putVM(store.VM{BIOS: bios, Tenant: tenant.ID, OS: store.OSServer}))
+			}
+			st := newStage(t, rules{dead: "192.0.2.1"}, cs...)
+			st.standing.Wait()
+			var mu sync.Mutex
+			var over atomic.Int64
+			got := map[store.SVMID]int{}
+			var wg sync.WaitGroup
+			for g := range askers {
+				wg.Go(func() {
+					var a discovery.Answer
+					for i := g; i < len(agents); i += askers {
+						st.standing.Select(&discovery.Query{BIOS: agents[i]}, &a)
+						if a.Result != discovery.Assigned {
+							over.Add(1)
+							continue
+						}
+						mu.Lock()
+						got[a.SVMs()[0].SVM.ID]++
+						mu.Unlock()
+					}
+				})
+			}
+			wg.Wait()
+			for id, n := range got {
+				if n > limit {
+					t.Errorf("%v got %d agents, its cap is %d", id, n, limit)
+				}
+			}
+			if refused := over.Load(); refused != int64(len(agents)-svms*limit) {
+				t.Errorf("%d agents were told that all is full, want %d", refused, len(agents)-svms*limit)
+			}
+		})
+	}
+}
+
+// Gateways that know the same reports tell agents that say where they are the same,
+// though neither knows what the other picked.
+func TestGatewaysAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const svms, agents = 16, 3000
+		ids := randomBIOSIDs(agents)
+		var gateways [2]*stage
+		for i := range gateways {
+			gateways[i] = newStage(t, rules{dead: "192.0.2.1"}, append(reportingSVMs(svms), registered(ids)...)...)
+		}
+		at := map[store.BIOSID]store.SVMID{}
+		disagree, asked := 0, 0
+		round := func() {
+			for i, bios := range ids {
+				q := discovery.Query{BIOS: bios, Current: at[bios]}
+				var told [2]store.SVMID
+				for g := range gateways {
+					var a discovery.Answer
+					gateways[(i+g)%2].standing.Select(&q, &a)
+					told[g] = a.SVMs()[0].SVM.ID
+				}
+				if asked++; told[0] != told[1] {
+					disagree++
+				}
+				at[bios] = told[0]
+				if i%100 != 0 {
+					continue
+				}
+				n := map[store.SVMID]int{}
+				for _, id := range at {
+					n[id]++
+				}
+				for _, st := range gateways {
+					var cs []change
+					for id := range st.world.svms {
+						cs = append(cs, reportSVM(id, n[id], "", func(*store.SVMFacts) {}))
+					}
+					st.must(t, cs...)
+					st.wait(0)
+				}
+				time.Sleep(10 * time.Second)
+			}
+		}
+		round()
+		disagree, asked = 0, 0
+		round()
+		for _, st := range gateways {
+			st.must(t, forgetSVM(plainSVM(3, 0).id))
+		}
+		round()
+		if disagree*100 > asked {
+			t.Errorf("%d of %d answers differ", disagree, asked)
+		}
+		t.Logf("%d of %d answers differ", disagree, asked)
+	})
+}
+
+// Agents of a draining SVM leave evenly as their part grows, and none comes back.
+func TestADrainIsEven(t *testing.T) {
+	bothWays(t, func(t *testing.T, says bool) {
+		inFleet(t, 4000, says, plainSVMs(4), func(f *fleet) {
+			f.ask(4000)
+			draining := plainSVM(1, 0).id
+			had := f.connected()[draining]
+			f.must(t, configureSVM(draining, "draining", func(s *svm) { s.written = store.Draining }))
+			for part := 0; part <= 10; part++ {
+				f.world.svms[draining].finding.leaving = part * 65535 / 10
+				f.pulse()
+				f.ask(4000)
+				left := had - f.connected()[draining]
+				if want := had * part / 10; left < want-60 || left > want+60 || part == 10 && left != had {
+					t.Errorf("at %d %% of the time %d of %d agents have left", 10*part, left, had)
+				}
+			}
+			for bios, n := range f.moves {
+				if n > 1 {
+					t.Errorf("agent %v moved %d times", bios, n)
+				}
+			}
+		})
+	})
+}
+
+// The last place of a better class is taken while many come back to it: the others stay
+// where they are.
+func TestWhoFindsTheBetterClassFullStays(t *testing.T) {
+	licensed := plainSVM(0, 1000)
+	licensed.config.HardCap = 50
+	cs := []change{putSVM(licensed)}
+	for i := range 8 {
+		s := plainSVM(1+i, 1000)
+		s.facts.License = store.License{}
+		cs = append(cs, putSVM(s))
+	}
+	bothWays(t, func(t *testing.T, says bool) {
+		inFleet(t, 500, says, append(cs, configureSVM(licensed.id, "down", func(s *svm) { s.written = store.Down })), func(f *fleet) {
+			f.ask(500)
+			f.must(t, configureSVM(licensed.id, "up", func(s *svm) { s.written = store.Ready }))
+			f.pulse()
+			if moved := f.ask(500); moved != 50 || f.connected()[licensed.id] != 50 {
+				t.Errorf("%d agents moved, and %d are in the better class; want 50", moved, f.connected()[licensed.id])
+			}
+		})
+	})
+}
+
+// Agents that could not reach the SVM that they were sent to make it suspect, if it is
+// one for them.
+func TestFailuresOfOthersSVMsCountNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agents := randomBIOSIDs(50)
+		theirs, tagged := plainSVM(0, 1000), plainSVM(1, 1000)
+		tagged.config.Tags = []string{"gold"}
+		st := newStage(t, serving, append(registered(agents[:25]), putSVM(theirs), putSVM(tagged), putSVM(plainSVM(2, 1000)))...)
+		ask := func(agents []store.BIOSID) {
+			for _, bios := range agents {
+				var a discovery.Answer
+				st.standing.Select(&discovery.Query{BIOS: bios, Failed: []store.SVMID{theirs.id, tagged.id}}, &a)
+			}
+			time.Sleep(time.Second)
+		}
+		suspect := func() string {
+			return fmt.Sprint(st.standing.Standing(theirs.id).Suspect, st.standing.Standing(tagged.id).Suspect)
+		}
+		if ask(agents[25:]); suspect() != "false false" {
+			t.Errorf("after agents that nobody registered: suspect %s", suspect())
+		}
+		if ask(agents[:25]); suspect() != "true false" {
+			t.Errorf("after agents for whom one of the SVMs is: suspect %s", suspect())
+		}
+	})
+}
