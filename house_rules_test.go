@@ -41,6 +41,7 @@ var keeps = map[string][]string{
 var decides = []string{
 	module + "/store",
 	"github.com/cespare/xxhash/v2",
+	"context", // of a forecast, which takes seconds: who asked may go away
 	"bytes", "cmp", "encoding/binary", "encoding/json", "errors", "fmt", "log/slog",
 	"maps", "math", "math/bits", "net/netip", "slices", "sort", "strconv", "strings", "sync",
 	"sync/atomic", "time", "unsafe",

@@ -39,6 +39,7 @@ type ledger struct {
 	now      atomic.Int64  // nanoseconds since the selector was made, at the last pulse
 	window   atomic.Uint32 // of 300 seconds, since 1970
 	calm     atomic.Bool   // no mass reconnect is under way
+	due      bool          // it is everybody's turn to move: in forecasts
 
 	evidence
 

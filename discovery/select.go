@@ -18,7 +18,13 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	//     question whose candidate set does not stand yet: it leaves the set's
 	//     key in a mailbox, without waiting.
 	//  3. What the answer points to is immutable.
-	c, slot, registered := s.decide(q, a)
+	slot, ok := s.table.Lookup(&q.BIOS)
+	s.selectFor(q, a, slot, ok)
+}
+
+// selectFor is Select for the VM of a slot; ok says whether it is registered.
+func (s *Selector) selectFor(q *Query, a *Answer, slot store.Slot, ok bool) {
+	c, registered := s.decideFor(q, a, slot, ok, false)
 	if registered && len(q.Failed) > 0 {
 		s.accuse(c, slot, q)
 	}
@@ -61,7 +67,7 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 	// The pick is counted before the answer stands: so no two questions that come
 	// together take an SVM over its hard cap.
 	for tries := 0; !s.reserve(int(a.picks[0].index)); tries++ {
-		c, slot, _ = s.decideSparing(q, a, tries == maxTries)
+		c, _ = s.decideFor(q, a, slot, true, tries == maxTries)
 		if a.Result != Assigned || slot.Assigned() == int(a.picks[0].index) {
 			return
 		}
@@ -77,6 +83,12 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 	if was >= 0 {
 		s.table.Pick(was, -1)
 	}
+	switch {
+	case was < 0:
+		s.counts.placed.Add(1)
+	case was != first:
+		s.counts.moved.Add(1)
+	}
 }
 
 // maxTries is how often a question looks for another SVM because others took the last
@@ -88,15 +100,16 @@ const maxTries = 8
 func (s *Selector) Decide(q *Query, a *Answer) { s.decide(q, a) }
 
 func (s *Selector) decide(q *Query, a *Answer) (*catalog, store.Slot, bool) {
-	return s.decideSparing(q, a, false)
+	slot, ok := s.table.Lookup(&q.BIOS)
+	c, ok := s.decideFor(q, a, slot, ok, false)
+	return c, slot, ok
 }
 
-// decideSparing answers q; sparing SVMs with a hard cap, if it is told to. It does what
-// depends on the agent alone before it looks at the slot: the processor does it while
-// the slot comes from memory.
-func (s *Selector) decideSparing(q *Query, a *Answer, sparing bool) (*catalog, store.Slot, bool) {
+// decideFor answers q for the VM of a slot; sparing SVMs with a hard cap, if it is told
+// to. It does what depends on the agent alone before it looks at the slot: the processor
+// does it while the slot comes from memory.
+func (s *Selector) decideFor(q *Query, a *Answer, slot store.Slot, ok, sparing bool) (*catalog, bool) {
 	c := s.catalog.Load()
-	slot, ok := s.table.Lookup(&q.BIOS)
 	var w walk
 	w.s, w.c, w.q, w.a, w.agent, w.version, w.sparing = s, c, q, a, slot.Hash(), c.words.class(q.Version), sparing
 	spread := spreadOf(w.agent)
@@ -121,7 +134,7 @@ func (s *Selector) decideSparing(q *Query, a *Answer, sparing bool) (*catalog, s
 	switch {
 	case !ok && !s.serve:
 		a.Result, a.RefreshSeconds, a.Revision = NotRegistered, refreshNone(spread), 0
-		return c, slot, ok
+		return c, ok
 	case t.inactive:
 		a.Result, a.n, a.picks[0] = TenantInactive, 1, s.dead
 	default:
@@ -132,7 +145,7 @@ func (s *Selector) decideSparing(q *Query, a *Answer, sparing bool) (*catalog, s
 		a.Result, a.RefreshSeconds = NoSVM, refreshNone(spread)
 	}
 	a.Revision = t.revision(a)
-	return c, slot, ok
+	return c, ok
 }
 
 func (c *catalog) knows(slot store.Slot) bool {

@@ -127,7 +127,7 @@ type Selector struct {
 	close  sync.Once
 	idle   chan chan struct{}
 
-	counts struct{ scans, builds, resets, badPicks, later atomic.Uint64 }
+	counts struct{ scans, builds, resets, badPicks, later, placed, moved atomic.Uint64 }
 }
 
 // New returns a Selector for cfg and starts the goroutine that builds candidate
@@ -209,14 +209,26 @@ type Stats struct {
 	Resets   uint64 // times that all sets were dropped because they were too many
 	BadPicks uint64 // picks of the policy that were not in the class
 	Later    uint64 // questions answered [Later]
+	Placed   uint64 // agents that had no SVM and were sent to one
+	Moved    uint64 // agents that were sent to another SVM
+	Suspects int    // SVMs that agents, probes or other gateways can not reach, now
+	Held     int    // SVMs that are down but used all the same, now
 }
 
 // Stats returns the present counts.
 func (s *Selector) Stats() Stats {
-	sets := s.catalog.Load().sets.Load()
-	return Stats{
+	c := s.catalog.Load()
+	sets := c.sets.Load()
+	stats := Stats{
 		Sets: sets.count, SetBytes: sets.bytes,
 		Scans: s.counts.scans.Load(), Builds: s.counts.builds.Load(), Resets: s.counts.resets.Load(),
 		BadPicks: s.counts.badPicks.Load(), Later: s.counts.later.Load(),
+		Placed: s.counts.placed.Load(), Moved: s.counts.moved.Load(),
 	}
+	for i := range c.view.NumSVMs() {
+		traits := s.ledger.accounts[i].traits.Load()
+		stats.Suspects += int(traits / traitSuspect & 1)
+		stats.Held += int(traits / traitHeld & 1)
+	}
+	return stats
 }

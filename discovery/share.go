@@ -82,7 +82,10 @@ func (w *walk) sum(s *set) (v share) {
 			above += uint64(a.then.Load())
 		}
 	}
-	if above > 0 {
+	switch {
+	case above > 0 && w.s.ledger.due:
+		v.moving = settledBit - 1
+	case above > 0:
 		v.moving = movingPart(load, above)
 	}
 	return v

@@ -16,7 +16,9 @@ type drain struct {
 }
 
 // drainOf returns how the agents of an SVM leave it, once it drains.
-func drainOf(*store.SVMEntry) drain { return drain{} }
+func drainOf(e *store.SVMEntry) drain {
+	return drain{since: e.Drain.Since.Time, over: time.Duration(e.Drain.Over) * time.Second}
+}
 
 // left is the part of the agents whose turn has come, of 65535.
 func (d drain) left(wall int64) uint32 {

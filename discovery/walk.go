@@ -98,13 +98,9 @@ const groups = 2 * classes
 // run fills the answer. Under [store.Balanced] it works out the usual order first:
 // most agents have the SVM that is first in it, and then there is little to do.
 func (w *walk) run(c *catalog) {
-	sets := c.sets.Load()
-	w.wholly = sets.find(w.area)
-	if w.nearby {
-		w.near = sets.find(w.nearKey())
-		if w.near == nil {
-			w.s.miss(c, w.nearKey())
-		}
+	w.findSets()
+	if w.nearby && w.near == nil {
+		w.s.miss(c, w.nearKey())
 	}
 	if w.wholly == nil {
 		w.s.miss(c, w.area)
@@ -118,6 +114,14 @@ func (w *walk) run(c *catalog) {
 		w.overCapacity()
 	}
 	w.tell()
+}
+
+// findSets finds the candidate sets of the question that stand.
+func (w *walk) findSets() {
+	sets := w.c.sets.Load()
+	if w.wholly = sets.find(w.area); w.nearby {
+		w.near = sets.find(w.nearKey())
+	}
 }
 
 // takeAllGroups appends SVMs in the usual order: what is ready, then what is

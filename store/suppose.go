@@ -159,3 +159,9 @@ func (t *Table) ScanVMs(fn func(place int, id BIOSID, slot Slot) bool) {
 // Twin returns the slot of a VM that is like this one, has the BIOS ID of the given
 // hash, and is in no table.
 func (s Slot) Twin(hash uint64) Slot { return Slot{slot: new(vmSlot), facts: s.facts, hash: hash} }
+
+// Stranger returns the slot of a VM of a tenant of which nothing else is known, and which
+// is in no table; see [Slot.Twin].
+func Stranger(tenant int, hash uint64) Slot {
+	return Slot{slot: new(vmSlot), facts: packFacts(uint32(tenant), 0, 0, OSUnknown, AgentUnknown), hash: hash}
+}

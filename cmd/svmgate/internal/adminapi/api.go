@@ -98,8 +98,9 @@ type API struct {
 	log        *slog.Logger
 	document   []byte // /openapi.json
 
-	// Held while a backup is made, or a restore is under way: there is one at a time.
-	backups, restores sync.Mutex
+	// Held while a backup is made, a restore is under way, or a forecast is worked out:
+	// there is one of each at a time.
+	backups, restores, forecasts sync.Mutex
 
 	copyTo func(context.Context, io.Writer) error // writes a backup; a test makes it fail
 }

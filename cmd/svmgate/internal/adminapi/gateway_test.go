@@ -45,6 +45,7 @@ var ownSVM = store.SVMID{15: 0xA1}
 type gateway struct {
 	t      *testing.T
 	table  *store.Table
+	api    *API
 	client *http.Client
 	doc    *openapi3.T
 	seen   map[string]bool // operations answered with success, by operationId
@@ -88,7 +89,7 @@ func newGatewayOn(t *testing.T, kept store.Config, change ...func(*Config)) *gat
 	}
 	api, err := New(cfg)
 	check(t, err)
-	return &gateway{t: t, table: table, client: serve(t, api.Handler), doc: document(t), seen: map[string]bool{}}
+	return &gateway{t: t, table: table, api: api, client: serve(t, api.Handler), doc: document(t), seen: map[string]bool{}}
 }
 
 // serve serves h on a listener in memory and returns a client of it.

@@ -45,6 +45,7 @@ func TestEveryOperation(t *testing.T) {
 		{200, "PUT", vm, `{"tenant":"` + w.tenant.String() + `","version":"12.0"}`},
 		{200, "GET", "/v1/explain" + vm[len("/v1/vms"):] + "?version=12.0&os=server", ""},
 		{200, "GET", "/v1/agents" + vm[len("/v1/vms"):] + "/svm?version=12.0", ""},
+		{200, "POST", whatIfPath, `{"lose":["` + ownSVM.String() + `"],"add":1,"agents":{"*":2}}`},
 		{200, "POST", "/v1/import?dry-run=true", `{"vms":[{"biosId":"` + w.vm.String() + `"}]}`},
 		{200, "GET", "/v1/cluster", ""},
 		{200, "GET", "/v1/cluster/keys", ""},

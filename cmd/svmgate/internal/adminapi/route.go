@@ -66,6 +66,7 @@ var routes = []route{
 	{method: "GET", pattern: "/v1/backup", access: writes, handle: (*API).backup},
 	{method: "POST", pattern: restorePath, query: []string{"as-new"}, handle: (*API).restore},
 	{method: "GET", pattern: "/v1/explain/{biosId}", access: reads, query: agentQuery, handle: (*API).explain},
+	{method: "POST", pattern: whatIfPath, handle: (*API).whatIf},
 
 	{method: "GET", pattern: "/v1/cluster", access: reads, query: []string{"digests"}, handle: (*API).readCluster},
 	{method: "GET", pattern: "/v1/cluster/keys", access: writes, handle: (*API).listKeys},

@@ -1,5 +1,5 @@
 // Package cli has the commands that talk to a running gateway: import, tenant,
-// svm, explain, user and backup; and those that work on what a gateway left on
+// svm, explain, whatif, user and backup; and those that work on what a gateway left on
 // disk: store, and restore unless it is --as-new.
 //
 // The first are clients of the management API and know nothing that it does not

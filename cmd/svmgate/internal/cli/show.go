@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 )
 
@@ -62,6 +64,7 @@ func printTable(w io.Writer, header table.Row, rows []table.Row) error {
 		}
 		t.AppendRow(row)
 	}
+	t.SetColumnConfigs(numbers(header, rows))
 	style := table.StyleDefault
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft = ""
@@ -70,6 +73,22 @@ func printTable(w io.Writer, header table.Row, rows []table.Row) error {
 	t.SuppressTrailingSpaces()
 	_, err := fmt.Fprintln(w, t.Render())
 	return err
+}
+
+// numbers aligns the columns of numbers, with dashes where there is none.
+func numbers(header table.Row, rows []table.Row) (columns []table.ColumnConfig) {
+	for i := range header {
+		some := false
+		other := slices.ContainsFunc(rows, func(row table.Row) bool {
+			_, number := row[i].(int)
+			some = some || number
+			return !number && row[i] != "-"
+		})
+		if some && !other {
+			columns = append(columns, table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight})
+		}
+	}
+	return columns
 }
 
 // printObject writes the fields of a JSON object, one a line, in their order.
