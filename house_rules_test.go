@@ -34,7 +34,6 @@ var keeps = map[string][]string{
 	"github.com/valyala/fasthttp":     {"cmd/svmgate", "bench"},
 	"github.com/hashicorp/memberlist": {"cluster"},
 	"github.com/vmware/govmomi":       {"cmd/svmgate/internal/inventory"},
-	"gonum.org/v1/plot":               {"bench"},
 }
 
 // decides are the packages that the decision may import: nothing that does I/O,

@@ -21,7 +21,7 @@ func Report(studies []Study, seeds int, took time.Duration) ([]byte, error) {
 		*Study
 		Verdicts []Verdict
 		Compared [][]Verdict // by figure, then by policy; nil if there is nothing to compare
-		Plots    []Plot
+		Plots    []*Plot
 	}
 	about := struct {
 		Parts           []part
@@ -31,7 +31,7 @@ func Report(studies []Study, seeds int, took time.Duration) ([]byte, error) {
 	}{Seeds: seeds, Took: duration(took), Go: runtime.Version()}
 	for i := range studies {
 		s := &studies[i]
-		p := part{Study: s, Verdicts: s.Verdicts()}
+		p := part{Study: s, Verdicts: s.Verdicts(), Plots: s.plots()}
 		for f, v := range p.Verdicts {
 			if v.Bound != Told {
 				about.Bounds++
@@ -42,10 +42,6 @@ func Report(studies []Study, seeds int, took time.Duration) ([]byte, error) {
 			if len(s.Policies) > 1 {
 				p.Compared = append(p.Compared, s.compare(f))
 			}
-		}
-		var err error
-		if p.Plots, err = s.plots(); err != nil {
-			return nil, err
 		}
 		about.Parts = append(about.Parts, p)
 	}
@@ -62,4 +58,12 @@ func (s *Study) compare(figure int) (row []Verdict) {
 		row = append(row, s.Verdict(policy, figure))
 	}
 	return row
+}
+
+// duration writes how long something took, for people.
+func duration(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	}
+	return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
 }
