@@ -242,6 +242,8 @@ func TestRulesLetGoodPass(t *testing.T) {
 		"store/a.go":       {Data: []byte("package store\n\nimport _ \"os\"\n\nfunc f() {\n\tstore.Open()\n}\n")},
 		"store/a_test.go":  {Data: []byte("package store_test\n\nfunc TestKept() {}\n" + strings.Repeat("\n", 2*maxLines))},
 		"discovery/doc.go": {Data: []byte("// Package discovery decides.\npackage discovery\n\nimport _ \"" + module + "/store\"\n")},
+		"discovery/policytest/a.go": {Data: []byte("// Package policytest checks.\npackage policytest\n\n" +
+			"import _ \"testing\"\n")},
 		"cmd/svmgate/internal/agentapi/a.go": {Data: []byte("// Package agentapi answers.\npackage agentapi\n\n" +
 			"import (\n\t_ \"" + module + "/discovery\"\n\t_ \"github.com/valyala/fasthttp\"\n)\n")},
 		"bin/left.go":         {Data: []byte("package broken?")},

@@ -161,6 +161,10 @@ func (n *Node) shutdown(ctx context.Context) {
 // Name returns the name of this node.
 func (n *Node) Name() string { return n.cfg.Name }
 
+// Alive returns how many nodes are there, this one included, as far as it knows. It
+// costs next to nothing.
+func (n *Node) Alive() int { return len(n.peers.alive()) + 1 }
+
 // Addr returns what peers are told to call this node on, as host:port.
 func (n *Node) Addr() string { return n.peers.self().Address() }
 

@@ -32,3 +32,9 @@ type Choice struct {
 	Agents   int        // estimate; see "Load" in the package comment
 	Reported int        // connected agents by its last report
 }
+
+// Cost is the agent's cost of the SVM: the first in rendezvous order is the one of least
+// cost (of equals, the one with the lesser id), and it falls to each SVM in proportion to
+// its capacity. A policy that goes by it, as far as loads allow, keeps the laws. The
+// order of the package comment puts first probes before costs where classes are large.
+func (c *Choice) Cost(agent uint64) uint64 { return cost(agent, c.Hash, inverse(max(1, c.Capacity))) }

@@ -354,7 +354,7 @@ func (t *Table) svmOf(id SVMID, index int, now time.Time) *SVMEntry {
 	c.Tags, c.Tenants, f.Kinds = notNil(c.Tags), notNil(c.Tenants), notNil(f.Kinds)
 	version, _ := ParseProductVersion(f.Version)
 	return &SVMEntry{
-		SVM:   SVM{ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, Revision: fingerprint(config.Version, facts.Version)},
+		SVM:   SVM{ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, Drain: c.Drain, Revision: fingerprint(config.Version, facts.Version)},
 		Index: index, Version: version, Symbols: t.symbols.path(f.Path),
 		Licensed: licensed(&f.License, now), wanted: c.Wanted,
 	}

@@ -61,12 +61,16 @@ var (
 		return activationRow{Off: anyVersion.Draw(t, "off"), On: anyVersion.Draw(t, "on"), Ever: anyBool.Draw(t, "ever")}
 	})
 	anySVMConfigRow = rapid.Custom(func(t *rapid.T) svmConfigRow {
-		return svmConfigRow{SVMConfig: SVMConfig{
+		row := svmConfigRow{SVMConfig: SVMConfig{
 			Name: anyText.Draw(t, "name"), Address: anyText.Draw(t, "address"),
 			Tags:     rapid.SliceOfN(anyText, 0, 3).Draw(t, "tags"),
 			Tenants:  anyIDs[TenantID]().Draw(t, "tenants"),
 			Capacity: amount.Draw(t, "capacity"), HardCap: amount.Draw(t, "hardCap"), Pinned: anyBool.Draw(t, "pinned"),
 		}, Wanted: word[SVMState](t, svmStates)}
+		if row.Wanted == Draining {
+			row.Drain = Drain{Since: anyTime.Draw(t, "since"), Over: rapid.IntRange(0, int(MaxDrain/time.Second)).Draw(t, "over")}
+		}
+		return row
 	})
 	anyFacts = rapid.Custom(func(t *rapid.T) SVMFacts {
 		kind := rapid.SampledFrom([]AgentKind{AgentLinux, AgentWindows})

@@ -80,6 +80,10 @@ type SVM struct {
 	// SVMs; draining holds for all; ready and down otherwise follow reports.
 	State SVMState `json:"state"`
 
+	// Drain is how agents leave it while it is draining, and zero otherwise. Writers
+	// do not set it: it begins with the state, and [Tx.DrainSVM] says how long it is.
+	Drain Drain `json:"drain,omitzero"`
+
 	// LastReport is when the last report came; zero if none did. It is not kept
 	// over a restart.
 	LastReport Time `json:"lastReport"`

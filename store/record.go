@@ -23,11 +23,12 @@ const (
 	KindAccount     Kind = 9 // an account of the management planes
 	KindTask        Kind = 10
 	KindToken       Kind = 11 // a tenant's agent token
+	KindSighting    Kind = 12 // what a gateway sees of SVMs' agents; no table takes it
 )
 
 func (k Kind) String() string {
 	names := [...]string{"", "tenant", "activation", "svm-config", "svm-facts", "svm-load",
-		"vm", "placement", "observation", "account", "task", "token"}
+		"vm", "placement", "observation", "account", "task", "token", "sighting"}
 	if k > 0 && int(k) < len(names) {
 		return names[k]
 	}

@@ -83,6 +83,7 @@ func decodeActivation(value []byte) (r activationRow, err error) {
 type svmConfigRow struct {
 	SVMConfig
 	Wanted SVMState
+	Drain  Drain // written if Wanted is Draining only: so the others are as older releases write them
 }
 
 func (r *svmConfigRow) encode() []byte {
@@ -95,6 +96,10 @@ func (r *svmConfigRow) encode() []byte {
 	e.int(int64(r.HardCap))
 	e.bool(r.Pinned)
 	e.uint(uint64(r.Wanted))
+	if r.Wanted == Draining {
+		e.time(r.Drain.Since)
+		e.int(int64(r.Drain.Over))
+	}
 	return e
 }
 
@@ -104,6 +109,9 @@ func decodeSVMConfig(value []byte) (r svmConfigRow, err error) {
 		Name: d.str(), Address: d.str(), Tags: d.strs(), Tenants: d.tenants(),
 		Capacity: d.amount(), HardCap: d.amount(), Pinned: d.bool(),
 	}, Wanted: decodeEnum(d, svmStates, Down)}
+	if r.Wanted == Draining {
+		r.Drain = Drain{Since: d.time(), Over: int(min(max(d.int(), 0), int64(MaxDrain/time.Second)))}
+	}
 	return r, d.err
 }
 
@@ -267,6 +275,9 @@ func milliTime(ms int64) Time { return Time{time.UnixMilli(ms).UTC()} }
 // than the record's own: [MaxSkew] thereby holds for them too, and none can make
 // an activation or a registration immortal.
 func (r Record) check() error {
+	if r.Key.Kind == KindSighting {
+		return errNoRecord
+	}
 	if r.Key.ID == ([16]byte{}) && (r.Key.Kind <= KindPlacement || r.Key.Kind == KindToken) {
 		return errZeroID
 	}

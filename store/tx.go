@@ -266,13 +266,13 @@ func (tx *Tx) SVM(id SVMID) (SVM, bool) {
 	load, _ := decodeLoad(tx.current(KindSVMLoad, id).Value)
 	c.Tags, c.Tenants, f.Kinds = notNil(c.Tags), notNil(c.Tenants), notNil(f.Kinds)
 	return SVM{
-		ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, ConnectedAgents: load.Connected, State: c.Wanted,
+		ID: id, SVMConfig: c.SVMConfig, SVMFacts: f, ConnectedAgents: load.Connected, State: c.Wanted, Drain: c.Drain,
 		LastReport: load.Reported, Revision: fingerprint(config.Version, facts.Version),
 	}, true
 }
 
 // PutSVM creates or replaces an SVM: its configuration, with State as written,
-// and its facts and connected agents as a report. LastReport is ignored.
+// and its facts and connected agents as a report. LastReport and Drain are ignored.
 func (tx *Tx) PutSVM(s SVM) (bool, error) {
 	if err := validateReport(&s.SVMFacts, s.ConnectedAgents); err != nil {
 		return false, err
@@ -286,7 +286,8 @@ func (tx *Tx) PutSVM(s SVM) (bool, error) {
 }
 
 // ConfigureSVM creates an SVM or replaces what administrators write of it. One
-// that has never reported is down unless it is pinned.
+// that has never reported is down unless it is pinned. If it begins to drain, its
+// agents leave over [DefaultDrain]; see [Tx.DrainSVM].
 func (tx *Tx) ConfigureSVM(id SVMID, c SVMConfig, state SVMState) (bool, error) {
 	if id.IsZero() {
 		return false, fieldError("id", id.String(), "must not be empty or zero, which means the SVM that does not exist")
@@ -294,6 +295,9 @@ func (tx *Tx) ConfigureSVM(id SVMID, c SVMConfig, state SVMState) (bool, error) 
 	row := svmConfigRow{SVMConfig: c, Wanted: state}
 	if err := row.validate(); err != nil {
 		return false, err
+	}
+	if state == Draining {
+		row.Drain = tx.drainOf(id)
 	}
 	return tx.put(KindSVMConfig, id, row.encode()), nil
 }

@@ -182,6 +182,11 @@ func (c *call) body() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
+	return c.parse(raw)
+}
+
+// parse reads what rawBody returned, which can be read only once.
+func (c *call) parse(raw []byte) (value, error) {
 	if !jsonType(c.ctx) {
 		return value{}, refuse(415, "unsupported_media_type",
 			"the body must be application/json (or application/…+json); Content-Type says "+strconv.Quote(string(c.ctx.Request.Header.ContentType())))

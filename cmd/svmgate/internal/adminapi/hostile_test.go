@@ -82,7 +82,16 @@ func TestHostileBodies(t *testing.T) {
 		{"no name of an account", "POST", "/v1/users", `{"role":"admin","password":"y"}`, "invalid_field", "name: want 1 to 64"},
 		{"SVMs of an admin", "POST", "/v1/users", `{"name":"x","role":"admin","password":"y","svms":["` + ownSVM.String() + `"]}`, "invalid_field", "svms"},
 		{"no SVMs of an svm", "POST", "/v1/users", `{"name":"x","role":"svm","password":"y"}`, "invalid_field", "svms"},
-		{"a body where none is read", "POST", svm + "/drain", `{"hard":true}`, "unexpected_body", "no body"},
+		{"a body where none is read", "POST", svm + "/undrain", `{"hard":true}`, "unexpected_body", "no body"},
+		{"a drain of another kind", "POST", svm + "/drain", `{"hard":true}`, "unknown_field", "over, rate"},
+		{"a drain in two ways", "POST", svm + "/drain", `{"over":"1m","rate":5}`, "invalid_field", "exclude"},
+		{"a drain over a number", "POST", svm + "/drain", `{"over":600}`, "invalid_field", "over must be a string"},
+		{"a drain over nothing", "POST", svm + "/drain", `{"over":""}`, "invalid_field", "such as 10m"},
+		{"a drain back in time", "POST", svm + "/drain", `{"over":"-1s"}`, "invalid_field", "0s (at once)"},
+		{"an endless drain", "POST", svm + "/drain", `{"over":"24h1s"}`, "invalid_field", "24h"},
+		{"a drain of nobody a minute", "POST", svm + "/drain", `{"rate":0}`, "invalid_field", "at least 1"},
+		{"half an agent a minute", "POST", svm + "/drain", `{"rate":0.5}`, "invalid_field", "whole number"},
+		{"a drain set by hand", "PATCH", svm, `{"drain":{"since":"soon","over":5}}`, "invalid_field", "drain.since"},
 	}
 	before := w.table.Stats().Revision
 	for _, tt := range tests {

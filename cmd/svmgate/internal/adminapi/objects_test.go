@@ -37,6 +37,8 @@ func TestEveryOperation(t *testing.T) {
 		{200, "PATCH", svm, `{"capacity":500,"pinned":true}`},
 		{200, "POST", svm + "/report", `{"connectedAgents":3}`},
 		{200, "POST", svm + "/drain", ""},
+		{200, "POST", svm + "/drain", `{"over":"1h"}`},
+		{200, "GET", "/v1/svms", ""},
 		{200, "POST", svm + "/undrain", ""},
 		{200, "GET", "/v1/vms?tenant=" + w.tenant.String(), ""},
 		{200, "GET", vm, ""},

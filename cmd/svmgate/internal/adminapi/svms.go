@@ -54,6 +54,9 @@ func svmBinding(s *store.SVM) binding {
 		"pinned":     boolean(&s.Pinned, false),
 		"state":      text(&s.State, store.Ready),
 		"lastReport": ownText[store.Time](),
+		"drain": func(m mode, at string, v value) error { // as it was read
+			return binding{"since": ownText[store.Time](), "over": ownNumber}.set(m, at, v)
+		},
 	})
 	return b
 }
@@ -187,16 +190,6 @@ func (a *API) patchSVM(c *call) error {
 	}
 	return a.changeSVM(c, mentions(body, observedFields...), func(s *store.SVM) error {
 		return svmBinding(s).bind(patch, body)
-	})
-}
-
-func (a *API) drainSVM(c *call) error {
-	if err := c.noBody(); err != nil {
-		return err
-	}
-	return a.changeSVM(c, false, func(s *store.SVM) error {
-		s.State = store.Draining
-		return nil
 	})
 }
 

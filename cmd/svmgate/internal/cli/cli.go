@@ -71,4 +71,14 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atLeast wants one argument or more, of one kind.
+func atLeast(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage("%s: %s is missing", cmd.CommandPath(), name)
+		}
+		return nil
+	}
+}
+
 var errAborted = errors.New("nothing was changed")

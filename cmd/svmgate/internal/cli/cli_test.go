@@ -61,7 +61,22 @@ func TestSVMCommands(t *testing.T) {
 	g := newSample(t)
 	wantAll(t, "list", g.must("svm", "list"), "svm-1", "10.9.0.7", "6.0", "ready", "valid", "h1", "svm-2")
 	wantAll(t, "show", g.must("svm", "show", "svm-1"), "license.state", "valid")
-	wantAll(t, "drain", g.must("svm", "drain", "svm-1"), "SVM svm-1 (00000000-0000-0000-0000-0000000000a1) is draining")
+	wantAll(t, "drain", g.must("svm", "drain", "svm-1"), "SVM svm-1 (00000000-0000-0000-0000-0000000000a1) is draining: its agents (0 by its last report) are sent elsewhere by 20")
+	wantAll(t, "drain faster", g.must("svm", "drain", "svm-1", "svm-2", "--over", "0"),
+		"SVM svm-1 (00000000-0000-0000-0000-0000000000a1) is draining", "SVM svm-2 (", "are sent elsewhere at their next question\n")
+	wantAll(t, "drain at a rate", g.must("svm", "drain", "svm-1", "--rate", "5", "--output", "json"), `{"id":"00000000`, `"drain":{"since":"20`, `"over":600}`)
+	wantAll(t, "drain to JSON", g.must("svm", "drain", "svm-1", "svm-2", "--output", "json"), `{"items":[{"id":"00000000`)
+	for _, tt := range []struct {
+		exit int
+		args []string
+	}{
+		{2, nil}, {2, []string{"svm-1", "--over", "1m", "--rate", "5"}}, {2, []string{"svm-1", "--over", "25h"}},
+		{2, []string{"svm-1", "--over", "-1s"}}, {2, []string{"svm-1", "--rate", "0"}}, {1, []string{"svm-1", "svm-99"}},
+	} {
+		if r := g.run(append([]string{"svm", "drain"}, tt.args...)...); r.exit() != tt.exit || strings.Contains(r.out, "is draining") {
+			t.Errorf("drain %q: exit %d, %v, %q; want %d, and none drained", tt.args, r.exit(), r.err, r.out, tt.exit)
+		}
+	}
 	wantAll(t, "undrain", g.must("svm", "undrain", "00000000-0000-0000-0000-0000000000A1"), "is ready")
 	wantAll(t, "forget", g.must("svm", "forget", "svm-2"), "SVM svm-2 is forgotten")
 	if r := g.run("svm", "show", "svm-2"); r.exit() != 1 || !strings.Contains(r.err.Error(), `no SVM named "svm-2"`) {

@@ -18,7 +18,7 @@ func svmCommand() *cobra.Command {
 	cmd.Example = "  svmgate svm drain svm-03"
 	cmd.AddCommand(svmList(conn),
 		svmVerb(conn, "show", "GET", "", "Show an SVM, given by id or name"),
-		svmVerb(conn, "drain", "POST", "/drain", "Let an SVM take no new agents"),
+		svmDrain(conn),
 		svmVerb(conn, "undrain", "POST", "/undrain", "Let a draining SVM take agents again"),
 		svmForget(conn))
 	return cmd

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -78,9 +79,9 @@ func TestLoad(t *testing.T) {
 		SVMConfig: store.SVMConfig{Name: "svm1", Address: "10.9.0.7", Tags: []string{"gold"}, Tenants: []store.TenantID{id}, Pinned: true},
 		SVMFacts: store.SVMFacts{Version: "6.0", Path: store.Path{Host: "esx1"}, Kinds: []store.AgentKind{},
 			License: store.License{State: store.LicenseValid}},
-		ConnectedAgents: 5, State: store.Draining,
+		ConnectedAgents: 5, State: store.Draining, Drain: store.Drain{Over: int(store.DefaultDrain / time.Second)},
 	}
-	if diff := cmp.Diff(wantSVM, gotSVM, cmpopts.IgnoreFields(store.SVM{}, "LastReport", "Revision")); diff != "" {
+	if diff := cmp.Diff(wantSVM, gotSVM, cmpopts.IgnoreFields(store.SVM{}, "LastReport", "Revision"), cmpopts.IgnoreFields(store.Drain{}, "Since")); diff != "" {
 		t.Errorf("SVM (-want +got):\n%s", diff)
 	}
 	gotVM, _ := table.VM(must(store.ParseBIOSID(bios1)))
@@ -354,6 +355,7 @@ func TestExportImports(t *testing.T) {
 	ignore := cmp.Options{
 		cmpopts.IgnoreFields(store.Tenant{}, "Created", "Updated", "Revision"),
 		cmpopts.IgnoreFields(store.SVM{}, "LastReport", "Revision"),
+		cmpopts.IgnoreFields(store.Drain{}, "Since"),
 		cmpopts.IgnoreFields(store.VM{}, "Created", "Updated", "Revision"),
 		cmpopts.SortSlices(func(a, b store.VM) bool { return a.BIOS.String() < b.BIOS.String() }),
 	}

@@ -91,6 +91,7 @@ var svmFields = fields[SVM]{
 	"allowUnprotected":    func(s *SVM, v value) *Error { return setBool(&s.AllowUnprotected, v) },
 	"kinds":               func(s *SVM, v value) *Error { return setList(&s.Kinds, v, word[store.AgentKind]) },
 	"connectedAgents":     func(s *SVM, v value) *Error { return setNumber(&s.ConnectedAgents, v) },
+	"drain":               readOnlyObject[SVM],
 	"lastReport":          readOnly[SVM],
 	"revision":            readOnly[SVM],
 }
@@ -130,6 +131,13 @@ func svmID(s *SVM, v value) *Error       { return setID((*[16]byte)(&s.ID), v) }
 func readOnly[T any](_ *T, v value) *Error {
 	if v.kind == kindList || v.kind == kindObject {
 		return failure(v.line, "", "%s stands where text must", v.what())
+	}
+	return nil
+}
+
+func readOnlyObject[T any](_ *T, v value) *Error {
+	if v.kind != kindObject {
+		return failure(v.line, "", "%s stands where an object must", v.what())
 	}
 	return nil
 }

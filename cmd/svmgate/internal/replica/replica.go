@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -30,6 +31,10 @@ type Config struct {
 	Keep                  time.Duration
 	Stale                 func(cluster.Stale)
 
+	// Hear takes what another gateway told of SVMs' agents. It is called by several
+	// goroutines, and keeps nothing of list. If nil, nobody listens.
+	Hear func(gateway string, epoch uint64, list []discovery.Sighting)
+
 	// Anew says that the table takes the place of one that was set aside: only peers
 	// have what belongs in it. Peers are those of the old one, if there is no Dir.
 	Anew  bool
@@ -45,6 +50,8 @@ type Replica struct {
 	log     *slog.Logger
 	refused atomic.Uint64
 
+	sightings sightings
+
 	tenantConflicts, vmConflicts atomic.Uint64
 }
 
@@ -52,8 +59,9 @@ type Replica struct {
 // table is closed.
 func Start(cfg Config) (*Replica, error) {
 	r := &Replica{table: cfg.Table, log: cfg.Log}
+	r.sightings.init(table{cfg.Table, cfg.Log, &r.refused}, &cfg)
 	nc := cluster.Config{
-		Name: cfg.Name, Table: table{cfg.Table, cfg.Log, &r.refused}, Addr: literal(cfg.Addr), Advertise: cfg.Advertise,
+		Name: cfg.Name, Table: &r.sightings, Addr: literal(cfg.Addr), Advertise: cfg.Advertise,
 		Seeds: cfg.Seeds, Bootstrap: cfg.Bootstrap, Label: cfg.Label, Fleeting: fleeting, Stale: cfg.Stale,
 		Keep: cfg.Keep, Clock: cfg.Clock, Logger: cfg.Log,
 	}
@@ -82,6 +90,7 @@ func Start(cfg Config) (*Replica, error) {
 	if r.Node, err = cluster.Start(nc); err != nil {
 		return nil, fmt.Errorf("cluster-addr %s: %w", cfg.Addr, err)
 	}
+	r.sightings.node.Store(r.Node)
 	r.cancel = cfg.Table.Subscribe(r.spread)
 	return r, nil
 }

@@ -20,7 +20,9 @@ type table struct {
 }
 
 // fleeting is what is told again soon.
-func fleeting(kind uint8) bool { return store.Kind(kind) == store.KindSVMLoad }
+func fleeting(kind uint8) bool {
+	return store.Kind(kind) == store.KindSVMLoad || store.Kind(kind) == store.KindSighting
+}
 
 // Merge implements [cluster.Table]. What is no record, or from the future, the
 // table leaves out and counts.
