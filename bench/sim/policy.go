@@ -88,21 +88,17 @@ func (twoChoices) Pick(agent uint64, class []discovery.Choice) int {
 	return a
 }
 
-// firstTwo returns the first two of an agent's weighted rendezvous order; of a class of
-// one, that one twice.
+// firstTwo returns the first two of an agent's rendezvous order; of a class of one, that
+// one twice.
 func firstTwo(agent uint64, class []discovery.Choice) (first, second int) {
-	least, next := math.Inf(1), math.Inf(1)
+	least, next := uint64(math.MaxUint64), uint64(math.MaxUint64)
 	for i := range class {
-		u := (float64(mix(agent^mix(class[i].Hash))>>11) + 1) / (1 << 53)
-		switch cost := -math.Log(u) / float64(class[i].Capacity); {
-		case cost < least:
+		switch cost := class[i].Cost(agent); {
+		case i == 0 || cost < least:
 			first, second, least, next = i, first, cost, least
-		case cost < next:
+		case i == 1 || cost < next:
 			second, next = i, cost
 		}
-	}
-	if len(class) == 1 {
-		second = first
 	}
 	return first, second
 }
