@@ -14,7 +14,7 @@ var capped = Scenario{
 	Policies: justUs,
 	Figures: []Figure{
 		{"one gateway: above the hard cap, of the cap", Percent, AtMost, 0},
-		{"one gateway: agents refused early", Percent, Told, 0},
+		{"one gateway: answers that refuse early, for each agent", Percent, Told, 0},
 	},
 	play: playCaps,
 }
@@ -59,26 +59,17 @@ var locality = Scenario{
 	Policies: justUs,
 	Figures: []Figure{
 		{"local, of agents whose host has room for all", Percent, AtLeast, 0.99},
-		{"hosts with too many agents: their SVM is filled", Percent, AtLeast, 0.99},
-		{"agents sent away while their SVM had room", Percent, AtMost, 0.01},
+		{"local after the storm, of agents that could be", Percent, AtLeast, 0.99},
+		{"local a quarter of an hour later, of agents that could be", Percent, AtLeast, 0.99},
+		{"least full SVM that agents were sent past, of its hard cap", Percent, Told, 0},
 	},
 	play: func(r *run) (out Result) {
 		r.arrive(time.Minute)
 		r.advance(65 * time.Second)
-		early := float64(r.count.awayEarly) / float64(len(r.agents))
-		r.advance(10 * time.Minute)
-		demand := make([]int, len(r.svms))
-		for _, host := range r.hosts {
-			demand[host]++
-		}
-		local, all := r.nearby(func(host int) bool { return demand[host] <= room })
-		filled, full := 0, 0
-		for i := range r.svms {
-			if demand[i] > room {
-				filled, full = filled+r.svms[i].connected, full+room
-			}
-		}
-		out.Figures = []float64{float64(local) / float64(all), float64(filled) / float64(max(1, full)), early}
+		_, all := r.nearby()
+		r.advance(15 * time.Minute)
+		roomy, later := r.nearby()
+		out.Figures = []float64{roomy, all, later, r.emptiest}
 		return out
 	},
 }

@@ -18,7 +18,8 @@
 //     at a moment of its own. A gateway passes on what is news to it every 200 ms, to
 //     every other, which has it 0.1 to 1 second later; 1 of 100 messages is lost, but
 //     for configuration, which is repaired until it has arrived. What selectors tell
-//     each other goes the same way.
+//     each other goes the same way. An SVM is down once nothing was heard of it for a
+//     minute, or for three intervals if that is longer.
 //
 // A run is a scenario, a policy and a seed. It happens in a bubble of testing/synctest,
 // so that an hour takes seconds and all of it is the same the next time. That is why

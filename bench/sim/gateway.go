@@ -16,7 +16,8 @@ const (
 	passOnEvery = 200 * time.Millisecond // news, as gossip does
 	leastDelay  = 100 * time.Millisecond
 	mostDelay   = time.Second
-	lost        = 0.01 // of messages
+	lost        = 0.01        // of messages
+	silentFor   = time.Minute // makes an SVM down; or three intervals of its reports, if that is longer
 )
 
 // A gateway is what a process of the daemon has of selection.
@@ -45,7 +46,7 @@ func (g *gateway) name() string { return fmt.Sprintf("gateway-%d", g.number) }
 // open gives a gateway its table.
 func (g *gateway) open(l *Lab) error {
 	w := &g.run.World
-	table, remove, err := l.table(w, store.Config{Node: g.name(), SVMTTL: 3 * w.Report}, g.run.policy.Rule)
+	table, remove, err := l.table(w, store.Config{Node: g.name(), SVMTTL: max(silentFor, 3*w.Report)}, g.run.policy.Rule)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ func (l *Lab) start(w World, p Policy, seed uint64) (*run, error) {
 	r := &run{World: w, policy: p, seed: seed, rand: rand.New(rand.NewPCG(seed, 5)), hosts: w.deal()}
 	r.reports = make([][]int, ticks(w.Report))
 	r.people()
+	r.reset()
 	for i := range max(1, w.Gateways) {
 		g := &gateway{run: r, number: i}
 		r.gateways = append(r.gateways, g)

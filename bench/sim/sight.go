@@ -16,6 +16,8 @@ type sight struct {
 	peak     float64 // greatest load of an SVM for its fair share, since it was last reset
 	overshot float64 // greatest part of a hard cap above it
 
+	emptiest float64 // the least part of its hard cap that a local SVM had when an agent was sent past it
+
 	busiest []float64   // peak of each second
 	retry   map[int]int // agents told to come later, by seconds
 	rates   *rates      // nil: nobody asks
@@ -31,8 +33,6 @@ type counts struct {
 	later     int
 	refusals  int // answers with no SVM to connect to
 	early     int // of them, while an SVM had room
-	away      int // answers whose SVM is not local though the agent's host has one
-	awayEarly int // of them, while the local one had room
 	arrivals  int
 }
 
@@ -64,7 +64,7 @@ func (r *run) loads() (list []float64) {
 
 // reset begins to count anew.
 func (r *run) reset() {
-	r.count, r.peak, r.overshot = counts{}, 0, 0
+	r.count, r.peak, r.overshot, r.emptiest = counts{}, 0, 0, 1
 	for i := range r.svms {
 		r.peak = max(r.peak, r.load(i))
 	}
@@ -142,28 +142,30 @@ func (r *run) chosen(a int32) {
 		return
 	}
 	ag, local := &r.agents[a], r.hosts[a]
-	if int(ag.list[0]) == local || local >= len(r.svms) || !r.svms[local].up {
-		return
-	}
-	r.count.away++
-	if r.svms[local].room() {
-		r.count.awayEarly++
+	if s := &r.svms[local]; int(ag.list[0]) != local && s.up {
+		r.emptiest = min(r.emptiest, float64(s.connected+s.coming)/float64(s.hardCap))
 	}
 }
 
-// nearby is how many agents are connected to the SVM of their host, of those for which
-// want is true of the host.
-func (r *run) nearby(want func(host int) bool) (local, all int) {
-	for a := range r.agents {
-		if !want(r.hosts[a]) {
-			continue
-		}
-		all++
-		if int(r.agents[a].svm) == r.hosts[a] {
-			local++
+// nearby is how many agents are connected to the SVM of their host, for those of hosts
+// that have room for all and for all, as a part of how many could be.
+func (r *run) nearby() (roomy, all float64) {
+	demand, local := make([]int, len(r.svms)), make([]int, len(r.svms))
+	for a, host := range r.hosts {
+		demand[host]++
+		if int(r.agents[a].svm) == host {
+			local[host]++
 		}
 	}
-	return local, all
+	var sum, could [2]int
+	for host := range demand {
+		hardCap := r.svms[host].hardCap
+		if demand[host] <= hardCap {
+			sum[0], could[0] = sum[0]+local[host], could[0]+demand[host]
+		}
+		sum[1], could[1] = sum[1]+local[host], could[1]+min(demand[host], hardCap)
+	}
+	return float64(sum[0]) / float64(could[0]), float64(sum[1]) / float64(could[1])
 }
 
 // disagreement is the part of agents that say what they are connected to that two

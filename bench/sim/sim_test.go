@@ -13,6 +13,7 @@ import (
 var (
 	seeds  = flag.Int("sim.seeds", 0, "runs of each scenario and policy, in full; 0: a short form, one or two of each in small worlds")
 	only   = flag.String("sim.only", "", "scenarios to play, by name, separated by commas; empty: all")
+	ours   = flag.Bool("sim.ours", false, "play the policy that is held to the bounds, and no other")
 	report = flag.String("sim.report", "", "file to write the report to, as HTML")
 )
 
@@ -44,6 +45,9 @@ func study(t *testing.T, lab *Lab, s Scenario) Study {
 	n := *seeds
 	if n == 0 {
 		n, s.World = 2, s.World.tenth()
+	}
+	if *ours {
+		s.Policies = s.Policies[:1]
 	}
 	out := Study{Scenario: s}
 	begin := time.Now()
