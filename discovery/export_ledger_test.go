@@ -6,7 +6,7 @@ import "github.com/svmgate/svmgate/store"
 var (
 	Quota      = quota
 	RankOf     = rankOf
-	Raised     = raised
+	Free       = free
 	Opened     = opened
 	DoubtNeeds = doubtNeeds
 	NextFading = nextFading

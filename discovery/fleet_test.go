@@ -137,7 +137,9 @@ func TestLosingAnSVMMovesExactlyItsAgents(t *testing.T) {
 			for i, lose := range []func(store.SVMID) change{
 				forgetSVM,
 				func(id store.SVMID) change { return configureSVM(id, "down", func(s *svm) { s.written = store.Down }) },
-				func(id store.SVMID) change { return configureSVM(id, "draining", func(s *svm) { s.written = store.Draining }) },
+				func(id store.SVMID) change {
+					return configureSVM(id, "draining", func(s *svm) { s.written = store.Draining })
+				},
 			} {
 				lost := plainSVM(i, 0).id
 				f.standing.Wait()

@@ -29,6 +29,9 @@ type gateway struct {
 	news  []store.Record
 }
 
+// tellApart is the time between the tellings of two gateways of a gang.
+const tellApart = 300 * time.Millisecond
+
 // newGang returns a gang of n gateways. It must be called in a bubble.
 func newGang(t testing.TB, n int, edit func(*discovery.Config)) *gang {
 	t.Helper()
@@ -41,6 +44,7 @@ func newGang(t testing.TB, n int, edit func(*discovery.Config)) *gang {
 	}
 	for _, w := range g.all {
 		g.start(w)
+		time.Sleep(tellApart)
 	}
 	return g
 }

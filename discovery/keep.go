@@ -2,13 +2,6 @@ package discovery
 
 import "github.com/svmgate/svmgate/store"
 
-// Salts keep an agent's turns independent of each other and of its order.
-const (
-	openSalt    = 0x8ebc6af09c88c6e3
-	leavingSalt = 0x589965cc75374cc3
-	movingSalt  = 0x1d8e4e27c47d124f
-)
-
 // balance is what [store.Balanced] makes of the usual order, which is in the answer:
 // the SVM that the agent has comes first if it may keep it, else one that has room.
 func (w *walk) balance() {

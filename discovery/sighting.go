@@ -208,8 +208,8 @@ func (s *Selector) toTell(at moment) []Sighting {
 			list = append(list, now)
 			b.sent = news
 		}
-		if told := now.Picks + b.origin; b.told != told {
-			b.told, b.dirty = told, true
+		if told := now.Picks + b.origin; b.told != told || b.hardCap > 0 {
+			b.told, b.retold, b.dirty = told, true, true
 			s.bring(i)
 		}
 	}
