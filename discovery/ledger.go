@@ -116,6 +116,7 @@ type book struct {
 	id        store.SVMID   //
 	hash      uint64        // of id
 	present   bool          // there is such an SVM
+	came      time.Duration // when it did
 	pinned    bool          //
 	admin     bool          // took it away: it drains, or is written to be down
 	drain     drain         //
@@ -123,6 +124,8 @@ type book struct {
 	weight    int32         //
 	rank      int32         // of this gateway among those that share what is left
 	unread    bool          // the report was not looked at yet
+	most      int32         // that was left under the cap since the last telling
+	retold    bool          // there was a telling just now
 	fresh     bool          // the ceiling may rise whatever it was
 	up        bool          // it takes agents, suspect or not
 	upSince   time.Duration //

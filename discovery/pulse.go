@@ -125,9 +125,14 @@ func (l *ledger) audit(s *Selector, i int, report store.Report, state store.SVMS
 	offset := sure - gateways*b.told
 	then := offset + gateways*picks
 	l.crowd.change(picks-b.picks, then-a.then.Load())
-	ceiling := b.told + quota(b.hardCap-sure-b.early, gateways, b.rank)
-	ceiling = raised(a.ceiling.Load(), ceiling, b.fresh || l.peers.round)
-	b.fresh, b.picks = false, picks
+	left := b.hardCap - sure - b.early
+	if b.most = max(b.most, left); b.fresh || b.retold {
+		b.most = left
+	}
+	ceiling := room{
+		told: b.told, left: left, most: b.most, n: gateways, rank: b.rank, fresh: b.fresh, round: l.peers.round,
+	}.ceiling(a.ceiling.Load())
+	b.fresh, b.retold, b.picks = false, false, picks
 
 	l.observe(i, state)
 	a.publish(uint64(gateways)<<32|uint64(uint32(offset)), ceiling, then, b.weight, b.traits(at, s.returnAfter, picks-ceiling >= 0))

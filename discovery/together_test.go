@@ -205,3 +205,30 @@ func TestFailuresOfOthersSVMsCountNothing(t *testing.T) {
 		}
 	})
 }
+
+// A settled SVM of a better class draws agents to the class, but not those that could
+// not reach it: to them the class is as if it were not settled.
+func TestASettledSVMDrawsThoseThatReachIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		settled, fresh, worse := plainSVM(0, 1000), plainSVM(1, 1000), plainSVM(2, 1000)
+		worse.facts.License = store.License{}
+		found := plain
+		found.settled = false
+		st := newStage(t, serving, putSVM(settled), putSVM(fresh), putSVM(worse), finds(fresh.id, found))
+		for _, bios := range randomBIOSIDs(20) {
+			q := discovery.Query{BIOS: bios, OS: store.OSServer, Current: worse.id}
+			var a discovery.Answer
+			st.pulse()
+			if st.standing.Decide(&q, &a); a.SVMs()[0].SVM.ID == worse.id {
+				t.Errorf("agent %v stays in a worse class", bios)
+			}
+			q.Failed = []store.SVMID{settled.id}
+			if st.standing.Decide(&q, &a); a.SVMs()[0].SVM.ID != worse.id {
+				t.Errorf("agent %v is drawn to a class whose settled SVM it could not reach", bios)
+			}
+			if why := st.ask(ask{q: q}); why != "" {
+				t.Error(why)
+			}
+		}
+	})
+}
