@@ -14,13 +14,12 @@ func (s *Selector) keepBooks(view *store.View, changed []int) {
 	l := s.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := s.catalog.Load() == nil // these are the SVMs that are there at the start
 	l.moment = s.momentNow()
 	for i := len(l.books); i < view.NumSVMs(); i++ {
 		picks := s.table.Picks(i)
 		l.books = append(l.books, book{picks: picks, origin: picks, goodSince: -1})
 	}
-	if first {
+	if l.history.made == 0 {
 		l.remember(s)
 	}
 	for _, i := range changed {
@@ -33,13 +32,6 @@ func (s *Selector) keepBooks(view *store.View, changed []int) {
 			l.strike(s, i)
 		}
 	}
-	for _, i := range changed {
-		if b := &l.books[i]; first && b.up {
-			b.ramp, b.dirty = false, true
-			b.age(true)
-			s.bring(i)
-		}
-	}
 }
 
 // enter takes over what an SVM's record says.
@@ -49,7 +41,9 @@ func (l *ledger) enter(b *book, e *store.SVMEntry) {
 	b.pools = pools
 	b.joinPools()
 	wanted := e.Wanted()
-	b.unread = b.unread || !b.present
+	if !b.present {
+		b.unread, b.came = true, l.moment.since
+	}
 	b.fresh = b.fresh || b.hardCap != int32(e.HardCap)
 	b.present, b.id, b.hash = true, e.ID, hashSVM(e.ID)
 	b.pinned, b.admin = e.Pinned, wanted == store.Draining || wanted == store.Down

@@ -117,6 +117,7 @@ type book struct {
 	id        store.SVMID   //
 	hash      uint64        // of id
 	present   bool          // there is such an SVM
+	came      time.Duration // when it did
 	pinned    bool          //
 	admin     bool          // took it away: it drains, or is written to be down
 	drain     drain         //
