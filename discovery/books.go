@@ -46,7 +46,7 @@ func (l *ledger) enter(b *book, e *store.SVMEntry) {
 	}
 	b.fresh = b.fresh || b.hardCap != int32(e.HardCap)
 	b.present, b.id, b.hash = true, e.ID, hashSVM(e.ID)
-	b.pinned, b.admin = e.Pinned, wanted == store.Draining || wanted == store.Down
+	b.admin = wanted == store.Draining || wanted == store.Down
 	b.drain, b.hardCap, b.weight = drainOf(e), int32(e.HardCap), int32(e.Weight())
 	b.rank = l.rank(b.hash)
 }

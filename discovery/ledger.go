@@ -117,7 +117,6 @@ type book struct {
 	hash      uint64        // of id
 	present   bool          // there is such an SVM
 	came      time.Duration // when it did
-	pinned    bool          //
 	admin     bool          // took it away: it drains, or is written to be down
 	drain     drain         //
 	hardCap   int32         //
