@@ -14,8 +14,8 @@ const (
 	maxRest   = 20 * time.Millisecond
 )
 
-// servePull answers askPull with what this node has and the asker has not. Between
-// two buckets it rests as long as it has worked: what comes in otherwise is more
+// servePull answers askPull with what this node has and the asker has not. Every
+// now and then it rests as long as it has worked: what comes in otherwise is more
 // urgent, and is not even looked for by a processor that always has work.
 func (r *repair) servePull(peer string, body []byte) ([]byte, error) {
 	if r.shuns(peer) {
@@ -33,6 +33,7 @@ func (r *repair) servePull(peer string, body []byte) ([]byte, error) {
 	}
 	s := serving{table: r.table, life: r.life, began: time.Now(), buf: make([]byte, deliveryHead, 64<<10)}
 	more, next := s.serve(from, all)
+	s.rest()
 	putDeliveryHead(s.buf, more, next)
 	r.counts.servedRecords.Add(uint64(s.records))
 	r.counts.servedBytes.Add(uint64(len(s.buf)))
@@ -74,6 +75,7 @@ func (s *serving) serve(from position, all []wanted) (more bool, next position) 
 	return false, position{}
 }
 
+// rest pauses if there was enough work. It is called after each look at a bucket.
 func (s *serving) rest() {
 	if worked := time.Since(s.began); worked >= restAfter {
 		pause(s.life, min(worked, maxRest))
@@ -83,6 +85,7 @@ func (s *serving) rest() {
 
 func (s *serving) bucket(from position, w *wanted) (more bool, next position) {
 	s.own.look(s.table, w.bucket, w.prints != nil)
+	s.rest()
 	s.read += s.own.records
 	take, size, rest := s.choose(w, from.sub)
 	if size > 0 {
