@@ -151,8 +151,12 @@ func TestADrainingSVMLosesItsAgents(t *testing.T) {
 			t.Errorf("of an SVM that is up %d/65535 leave", got)
 		}
 		g.put(1, func(s *store.SVM) { s.State = store.Draining })
-		if got := w.sel.Standing(id); got.Leaving != 65535 || got.Usable {
-			t.Errorf("of an SVM that drains %d/65535 leave, and it is usable: %v", got.Leaving, got.Usable)
+		for _, want := range []uint32{0, 32767, 65535} {
+			if got := w.sel.Standing(id); uint32(got.Leaving) != want || got.Usable {
+				t.Errorf("of an SVM that drains %d/65535 leave, want %d, and it is usable: %v", got.Leaving, want, got.Usable)
+			}
+			time.Sleep(store.DefaultDrain / 2)
+			w.sel.Wait()
 		}
 	})
 }
