@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/svmgate/svmgate/discovery"
@@ -14,11 +15,13 @@ import (
 // records between the tables; what the selectors tell goes to the others by itself, unless
 // the gateway is cut off.
 type gang struct {
-	t    testing.TB
-	all  []*gateway
-	ttl  time.Duration
-	cfg  discovery.Config
-	lose func(from, to *gateway) bool // whether a telling gets lost; nil: none does
+	t   testing.TB
+	all []*gateway
+	ttl time.Duration
+	cfg discovery.Config
+
+	// meddle says whether a telling comes through. If nil, all do.
+	meddle func(from, to *gateway, epoch uint64, list []discovery.Sighting) bool
 }
 
 type gateway struct {
@@ -77,7 +80,7 @@ func (g *gang) start(w *gateway) {
 	}
 	cfg.Tell = func(epoch uint64, list []discovery.Sighting) {
 		for _, o := range g.all {
-			if o != w && o.sel != nil && (g.lose == nil || !g.lose(w, o)) {
+			if o != w && o.sel != nil && (g.meddle == nil || g.meddle(w, o, epoch, list)) {
 				o.sel.Hear(w.name, epoch, list)
 			}
 		}
@@ -154,6 +157,17 @@ func (w *gateway) reserve(id store.SVMID, n int) (sent int) {
 		sent++
 	}
 	return sent
+}
+
+// sweep lets time pass as a daemon does.
+func (g *gang) sweep(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		time.Sleep(min(time.Second, time.Until(end)))
+		for _, w := range g.all {
+			w.table.Sweep(time.Now())
+		}
+		synctest.Wait()
+	}
 }
 
 // beat brings all ledgers up to the moment.

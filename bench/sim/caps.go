@@ -40,7 +40,7 @@ func playCaps(r *run) (out Result) {
 	r.arrive(time.Minute)
 	r.advance(65 * time.Second)
 	out.Loads = r.loads()
-	r.advance(10 * time.Minute)
+	r.advance(6 * time.Minute)
 	out.Figures = []float64{r.overshot, float64(r.count.early) / float64(len(r.agents))}
 	return out
 }

@@ -58,7 +58,7 @@ func (g *gateway) open(l *Lab) error {
 func (g *gateway) start() error {
 	r := g.run
 	cfg := discovery.Config{
-		Table: g.table, Gateways: func() int { return len(r.gateways) }, Admission: r.Admission,
+		Table: g.table, Node: g.name(), Gateways: func() int { return len(r.gateways) }, Admission: r.Admission,
 	}
 	if r.policy.Pick != nil {
 		cfg.Policy = r.policy.Pick()
