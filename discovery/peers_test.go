@@ -119,7 +119,7 @@ func TestALateReportLosesNoPickMadeAfterIt(t *testing.T) {
 			id := g.put(1, nil)
 			a.pick(id, before)
 			time.Sleep(20*time.Second + rest)
-			g.report(b, id, before, a) // a is cut off from b
+			g.report(b, id, before, a, b) // it stays at b
 			since := 0
 			for _, n := range after {
 				a.pick(id, n)
@@ -165,6 +165,7 @@ func TestAgentsSentJustBeforeAReportCountUnderACap(t *testing.T) {
 func TestWhatStandsBesideAReportFades(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGang(t, 2, nil)
+		time.Sleep(7 * time.Minute)
 		id := g.put(1, func(s *store.SVM) { s.Pinned, s.ConnectedAgents = true, 1000 })
 		start := time.Now()
 		time.Sleep(time.Minute)
@@ -173,9 +174,10 @@ func TestWhatStandsBesideAReportFades(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		g.wantAgents("at first", id, 1063)
 		for _, want := range []int{1031, 1015, 1007, 1003, 1001, 1000} {
-			g.wantAgents("before half has faded", id, 1000+(want-1000)*2+1)
 			start = start.Add(g.ttl)
-			time.Sleep(time.Until(start) + time.Second)
+			time.Sleep(time.Until(start) - time.Second)
+			g.wantAgents("before half has faded", id, 1000+(want-1000)*2+1)
+			time.Sleep(2 * time.Second)
 			g.wantAgents("after half has faded", id, want)
 		}
 		g.all[1].pick(id, 9)
