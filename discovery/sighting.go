@@ -182,13 +182,15 @@ func (s *Selector) Hear(gateway string, epoch uint64, list []Sighting) {
 		b := &l.books[i]
 		if news := o.news(i, told.Picks, b.came); news != 0 {
 			b.heard += news
-			b.dirty = true
+			l.touch(i)
 		}
 		if told.Suspect {
-			b.believed, b.dirty = at.since+believeFor, true
+			b.believed = at.since + believeFor
+			l.touch(i)
 		}
 		if told.Silent {
-			b.elsewhere, b.dirty = at.since+silenceHolds, true
+			b.elsewhere = at.since + silenceHolds
+			l.touch(i)
 		}
 	}
 }
@@ -218,7 +220,8 @@ func (s *Selector) toTell(at moment) []Sighting {
 			b.sent = news
 		}
 		if told := now.Picks + b.origin; b.told != told || b.hardCap > 0 {
-			b.told, b.retold, b.dirty = told, true, true
+			b.told, b.retold = told, true
+			l.touch(i)
 			s.bring(i)
 		}
 	}

@@ -44,7 +44,7 @@ func (l *ledger) observe(i int, state store.SVMState) {
 			b.upSince, b.ramp = now, !first && b.amongElders()
 		}
 		b.quiet = quiet{listed: b.listed}
-	case !up && b.up && state == store.Down && !b.pinned && !b.admin:
+	case !up && b.up && state == store.Down && !b.admin:
 		l.lose(i)
 	case b.admin && !up:
 		b.quiet = quiet{listed: b.listed}

@@ -113,6 +113,7 @@ func TestAnSVMIsSettledWhenItWasUsableForLong(t *testing.T) {
 					case 1:
 						w.sel.Suspect(id, true)
 					}
+					w.sel.Wait()
 					if got := w.sel.Standing(id); pause < 2 && (got.Settled || got.Usable) {
 						t.Errorf("%d: %+v while it is not usable", pause, got)
 					}
