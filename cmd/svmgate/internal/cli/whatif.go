@@ -190,7 +190,8 @@ func showSVMs(w io.Writer, f *discovery.Forecast) error {
 	if same > 0 {
 		more = plural(same, "SVM") + " whose load stays the same"
 	}
-	return section(w, table.Row{"SVM", "CHANGE", "BEFORE", "AT ONCE", "IN THE END", "FAIR SHARE", "CAPACITY", "HARD CAP"}, rows, len(rows), more)
+	header := table.Row{"SVM", "CHANGE", "BEFORE", "AT ONCE", "IN THE END", "FAIR SHARE", "CAPACITY", "HARD CAP"}
+	return section(w, header, firstRows(rows), len(rows), more)
 }
 
 // changeOf is by how much a load changes.
@@ -203,7 +204,7 @@ func showFlows(w io.Writer, f *discovery.Forecast) error {
 	for _, flow := range f.Flows {
 		rows = append(rows, table.Row{nameOr(flow.From.Name, flow.From.ID), nameOr(flow.To.Name, flow.To.ID), flow.Agents})
 	}
-	return section(w, table.Row{"FROM", "TO", "AGENTS"}, rows, f.FlowCount, "")
+	return section(w, table.Row{"FROM", "TO", "AGENTS"}, firstRows(rows), f.FlowCount, "")
 }
 
 func showTenants(w io.Writer, f *discovery.Forecast) error {
@@ -215,20 +216,19 @@ func showTenants(w io.Writer, f *discovery.Forecast) error {
 		}
 		rows = append(rows, table.Row{name, t.Agents, t.Moves.AtOnce, t.Moves.InTheEnd, t.AtOnce.NoSVM, t.AtOnce.OverCapacity})
 	}
-	return section(w, table.Row{"TENANT", "AGENTS", "MOVE AT ONCE", "ELSEWHERE IN THE END", "NO SVM", "OVER CAPACITY"}, rows, f.TenantCount, "")
+	return section(w, table.Row{"TENANT", "AGENTS", "MOVE AT ONCE", "ELSEWHERE IN THE END", "NO SVM", "OVER CAPACITY"}, firstRows(rows), f.TenantCount, "")
 }
 
-// section writes a table after an empty line, as far as people read on; all is how many
-// rows there are. A table without rows is left out.
+// section writes a table after an empty line; all is how many rows there are. A table
+// without rows is left out.
 func section(w io.Writer, header table.Row, rows []table.Row, all int, more string) error {
-	shown := rows[:min(len(rows), shownRows)]
-	if len(shown) > 0 {
+	if len(rows) > 0 {
 		fmt.Fprintln(w)
-		if err := printTable(w, header, shown); err != nil {
+		if err := printTable(w, header, rows); err != nil {
 			return err
 		}
 	}
-	if left := all - len(shown); left > 0 {
+	if left := all - len(rows); left > 0 {
 		fmt.Fprintf(w, "and %d more (--output json has more)\n", left)
 	}
 	if more != "" {
@@ -236,6 +236,9 @@ func section(w io.Writer, header table.Row, rows []table.Row, all int, more stri
 	}
 	return nil
 }
+
+// firstRows are as many as people read.
+func firstRows(rows []table.Row) []table.Row { return rows[:min(len(rows), shownRows)] }
 
 // nameOr names what may have no name.
 func nameOr(name string, id fmt.Stringer) string {
