@@ -67,7 +67,7 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 	// The pick is counted before the answer stands: so no two questions that come
 	// together take an SVM over its hard cap.
 	for tries := 0; !s.reserve(int(a.picks[0].index)); tries++ {
-		c, _ = s.decideFor(q, a, slot, true, tries == maxTries)
+		s.decideFor(q, a, slot, true, tries == maxTries)
 		if a.Result != Assigned || slot.Assigned() == int(a.picks[0].index) {
 			return
 		}
