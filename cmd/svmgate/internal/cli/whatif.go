@@ -115,18 +115,18 @@ func showForecast(w io.Writer, body []byte) error {
 
 // sentences tell a forecast to who reads no tables.
 func sentences(f *discovery.Forecast) []string {
-	list := []string{fmt.Sprintf("Of %s nobody moves.", plural(f.Agents, "agent"))}
+	list := []string{fmt.Sprintf("Of %s nobody would move.", plural(f.Agents, "agent"))}
 	if m := f.Moves; m.AtOnce+m.InTheEnd > 0 {
-		list[0] = fmt.Sprintf("Of %s %d move at once; in the end %d are elsewhere.", plural(f.Agents, "agent"), m.AtOnce, m.InTheEnd)
+		list[0] = fmt.Sprintf("Of %s %d would move at once, and %d would be elsewhere in the end.", plural(f.Agents, "agent"), m.AtOnce, m.InTheEnd)
 		if m.Anyway > 0 {
-			list[0] += fmt.Sprintf(" Without the change %d would be.", m.Anyway)
+			list[0] += fmt.Sprintf(" Without the change it would be %d in the end.", m.Anyway)
 		}
 	}
 	switch n := f.AtOnce.Inactive - f.Before.Inactive; {
 	case n > 0:
-		list = append(list, plural(n, "agent")+" more belong to an inactive tenant, and would be sent where no SVM is.")
+		list = append(list, plural(n, "agent")+" more would belong to an inactive tenant, and be sent where no SVM is.")
 	case n < 0:
-		list = append(list, plural(-n, "agent")+" fewer belong to an inactive tenant.")
+		list = append(list, plural(-n, "agent")+" fewer would belong to an inactive tenant.")
 	}
 	if f.Stranded > 0 {
 		list = append(list, fmt.Sprintf("%s of %s would have no SVM: for %d none passes the filters, for %d all that do are at their hard cap.",
