@@ -99,6 +99,8 @@ func (x *explainer) reason(c *Candidate) string {
 		return c.Reason // at its hard cap, as all are
 	case c.Suspect:
 		return "suspect, so it comes after all others"
+	case x.first != nil && c.group < x.first.group && !x.first.Suspect:
+		return "better than what the agent has, but not yet for long enough"
 	case c.group > x.usable[0].group:
 		return "of a lower class: " + x.lacks(c, x.usable[0])
 	case x.load == store.Balanced && x.s.policy == nil && !x.open(c.index):

@@ -86,6 +86,9 @@ func TestSentences(t *testing.T) {
 				}
 				st.pulse()
 				e := st.standing.Explain(&q)
+				if tt.name == "another would be nearer" && e.Candidates[1].Reason != "better than what the agent has, but not yet for long enough" {
+					t.Errorf("of the nearer one: %s", e.Candidates[1].Reason)
+				}
 				if !strings.Contains(e.Sentence, tt.want) {
 					t.Errorf("%s\nwant %s", e.Sentence, tt.want)
 				}

@@ -11,10 +11,9 @@ import (
 // decide puts the candidates into the order of the answer.
 func (x *explainer) decide() {
 	order := slices.Clone(x.usable)
-	switch {
-	case x.load == store.Fewest:
+	if x.load == store.Fewest {
 		x.first, x.why = x.fewest()
-	default:
+	} else {
 		x.first, x.why = x.balanced()
 	}
 	if x.first == nil {
