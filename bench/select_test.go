@@ -60,6 +60,9 @@ func BenchmarkSelectAgents(b *testing.B) {
 		s := v.selector(b, q, ids)
 		said := make([]store.SVMID, len(ids))
 		a := new(discovery.Answer)
+		for _, q.BIOS = range v.questions(func(tenant int) bool { return !fresh(tenant) && tenant%len(usable) == class }) {
+			s.Select(&q, a) // SVMs have agents: where there are none, everybody looks LookDeep
+		}
 		for i := range ids {
 			q.BIOS = ids[i]
 			s.Decide(&q, a)
