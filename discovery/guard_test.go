@@ -185,7 +185,7 @@ func TestAGatewayThatIsAloneHoldsNothing(t *testing.T) {
 			}
 			g.sweep(g.ttl - c.silence)
 			g.all[0].sel.Close()
-			g.all[1].count = 1
+			g.all[1].count.Store(1)
 			g.sweep(c.silence + 2*time.Second)
 			if got := alone.held(); got != c.held {
 				t.Errorf("%d SVMs are held %v after the last word of another gateway, want %d", got, c.silence, c.held)

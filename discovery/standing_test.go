@@ -173,7 +173,7 @@ func TestAForgottenSVMIsNothing(t *testing.T) {
 		if got := w.sel.StandingAt(i); got != (discovery.Standing{Agents: got.Agents, Room: got.Room}) {
 			t.Errorf("of a forgotten SVM %+v is left", got)
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(300 * time.Millisecond)
 		g.put(1, func(s *store.SVM) { s.ConnectedAgents = 2 })
 		g.wantAgents("made again", id, 2)
 		if got := w.sel.Standing(id); got.Suspect || got.Capped || !got.Usable {
