@@ -14,7 +14,7 @@ RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
-.PHONY: help build run test check fmt vet lint race cover fuzz fuzz-short bench bench-smoke bench-store crash lab examples oracle simulate vsphere-big sample tools clean
+.PHONY: help build run test check fmt vet lint race cover fuzz fuzz-short bench bench-smoke bench-store crash lab examples oracle sim simulate vsphere-big sample tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,10 @@ examples: ## build and run every example
 
 oracle: ## 1,000,000 random cases: the fast decision against the slow, obvious one
 	$(GO) test ./discovery -run TestOracle -oracle.cases 1000000 -timeout 30m
+
+sim: ## how evenly agents are spread: ten seeds of each world and policy; bin/sim.html. Fails if a bound is missed
+	@mkdir -p bin
+	$(GO) test ./bench/sim -run TestSim -sim.seeds 10 -sim.report $(CURDIR)/bin/sim.html -timeout 60m -v
 
 simulate: ## 10,000 random clusters with faults, in virtual time; 20 restarts of 50 nodes at once
 	$(GO) test ./cluster/clustertest -run 'TestSeeds|TestMassRestart' -cluster.seeds 10000 -cluster.lasts 1m -cluster.restarts 20 -timeout 3h

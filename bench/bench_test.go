@@ -31,10 +31,13 @@ type built struct {
 // selectWorld has 10,000 tenants and 4,680 SVMs. Four tags divide the SVMs into
 // classes of 8, 64, 512 and 4,096, and the tenants, whose settings ask for one
 // of the tags, in turn; see usable. Of each tag, half of the tenants use the
-// other load rule.
+// other load rule. The agents of some tenants never ask to be remembered: see fresh.
 var selectWorld = sync.OnceValues(func() (built, error) { return newSelectWorld(vms()) })
 
-func newSelectWorld(vms int) (built, error) {
+func newSelectWorld(vms int) (built, error) { return newSelectWorldOf(vms, 0) }
+
+// newSelectWorldOf returns one whose SVMs have a hard cap.
+func newSelectWorldOf(vms, limit int) (built, error) {
 	w := World{Seed: 1, Tenants: 10_000, VMs: vms}
 	for _, n := range usable {
 		w.SVMs += n
@@ -50,7 +53,7 @@ func newSelectWorld(vms int) (built, error) {
 		for from := usable[0]; i >= from; from += usable[class] {
 			class++
 		}
-		s.Tags = []string{tagOf(class)}
+		s.Tags, s.HardCap = []string{tagOf(class)}, limit
 		s.Path = store.Path{} // local to nobody: all of the class are as good
 	}
 	table, err := store.Open(store.Config{})
@@ -60,10 +63,14 @@ func newSelectWorld(vms int) (built, error) {
 	return built{w, table}, w.Load(table)
 }
 
+// fresh reports whether a tenant's agents have no SVM yet.
+func fresh(tenant int) bool { return tenant/len(usable)%10 == 0 }
+
 // hostWorld has 10,000 tenants with default settings, and 4,000 SVMs, each local
-// to the VMs of its host.
+// to the VMs of its host. One of them is up only while it reports.
 var hostWorld = sync.OnceValues(func() (built, error) {
 	w := World{Seed: 2, Tenants: 10_000, SVMs: 4000, VMs: vms()}
+	w.EachSVM = func(i int, s *store.SVM) { s.Pinned = i > 0 }
 	table, err := store.Open(store.Config{})
 	if err != nil {
 		return built{}, err

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
@@ -29,7 +32,7 @@ func BenchmarkSelect(b *testing.B) {
 	for _, load := range []store.Load{store.Balanced, store.Fewest} {
 		for class, n := range usable {
 			ids := v.questions(func(tenant int) bool {
-				return tenant%len(usable) == class && tenant/len(usable)%2 == int(load)
+				return !fresh(tenant) && tenant%len(usable) == class && tenant/len(usable)%2 == int(load)
 			})
 			s := v.selector(b, q, ids)
 			benchSelect(b, fmt.Sprintf("usable=%d/load=%v/%s", n, load, size), s, q, ids)
@@ -45,6 +48,109 @@ func BenchmarkSelectLocal(b *testing.B) {
 	ids := v.questions(everyTenant)
 	name := fmt.Sprintf("local=1/vms=%d/tenants=%d/svms=%d", v.world.VMs, v.world.Tenants, v.world.SVMs)
 	benchSelect(b, name, v.selector(b, q, ids), q, ids)
+}
+
+// BenchmarkSelectAgents decides for agents that have not asked before, and for agents
+// that say what they have.
+func BenchmarkSelectAgents(b *testing.B) {
+	v := mustBuild(b, selectWorld)
+	q := discovery.Query{Version: store.ProductVersion{Major: 12}, OS: store.OSServer}
+	for class, n := range usable {
+		ids := v.questions(func(tenant int) bool { return fresh(tenant) && tenant%len(usable) == class })
+		s := v.selector(b, q, ids)
+		said := make([]store.SVMID, len(ids))
+		a := new(discovery.Answer)
+		for i := range ids {
+			q.BIOS = ids[i]
+			s.Decide(&q, a)
+			said[i] = a.SVMs()[0].SVM.ID
+		}
+		for _, says := range []bool{false, true} {
+			b.Run(fmt.Sprintf("usable=%d/says=%v/vms=%d", n, says, v.world.VMs), func(b *testing.B) {
+				b.ReportAllocs()
+				q := q
+				for i := 0; b.Loop(); i += 1 + int(a.Revision>>53) {
+					if i >= len(ids) {
+						i = 0
+					}
+					if q.BIOS = ids[i]; says {
+						q.Current = said[i]
+					}
+					s.Decide(&q, a)
+					if a.Result != discovery.Assigned {
+						b.Fatal(a.Result)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkSelectFlapping is how long agents wait while one of 4,000 SVMs goes down and
+// comes up again every second, and while it does not: one question after the other, for
+// two seconds each time.
+func BenchmarkSelectFlapping(b *testing.B) {
+	v := mustBuild(b, hostWorld)
+	q := discovery.Query{Version: store.ProductVersion{Major: 12}, OS: store.OSServer}
+	ids := v.questions(everyTenant)
+	s := v.selector(b, q, ids)
+	for _, flapping := range []bool{false, true} {
+		b.Run(fmt.Sprintf("flapping=%v/vms=%d/tenants=%d/svms=%d", flapping, v.world.VMs, v.world.Tenants, v.world.SVMs), func(b *testing.B) {
+			took := hdrhistogram.New(1, int64(time.Minute), 3)
+			for b.Loop() {
+				end := v.flap(b, flapping)
+				v.waits(took, s, q, ids, 2*time.Second)
+				end()
+			}
+			b.ReportMetric(0, "ns/op")
+			for _, at := range []float64{50, 99, 99.9} {
+				b.ReportMetric(float64(took.ValueAtQuantile(at)), fmt.Sprintf("p%v-ns", at))
+			}
+		})
+	}
+}
+
+// flap has the one SVM that needs reports go down and come up every second, if it shall,
+// until end is called.
+func (v built) flap(b *testing.B, shall bool) (end func()) {
+	if !shall {
+		return func() {}
+	}
+	id, facts := v.world.SVM(0).ID, v.world.SVM(0).SVMFacts
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for ticks := time.NewTicker(time.Second / 2); ; {
+			v.table.Sweep(time.Now().Add(time.Hour))
+			select {
+			case <-ticks.C:
+			case <-stop:
+			}
+			if err := v.table.Update(func(tx *store.Tx) error { _, err := tx.ReportSVM(id, facts, 0); return err }); err != nil {
+				b.Error(err)
+			}
+			select {
+			case <-ticks.C:
+			case <-stop:
+				ticks.Stop()
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
+}
+
+// waits notes how long questions take.
+func (v built) waits(took *hdrhistogram.Histogram, s *discovery.Selector, q discovery.Query, ids []store.BIOSID, d time.Duration) {
+	a := new(discovery.Answer)
+	for begin := time.Now(); time.Since(begin) < d; {
+		for range 100 {
+			q.BIOS = ids[rand.IntN(len(ids))]
+			asked := time.Now()
+			s.Select(&q, a)
+			_ = took.RecordValue(int64(time.Since(asked)))
+		}
+	}
 }
 
 func benchSelect(b *testing.B, name string, s *discovery.Selector, q discovery.Query, ids []store.BIOSID) {
@@ -117,29 +223,96 @@ func TestSelectWorld(t *testing.T) {
 	}
 }
 
-// Select allocates nothing, whatever the number of usable SVMs.
+// Select allocates nothing, whatever the number of usable SVMs, and whether the agent
+// keeps its SVM, finds others at their hard cap, or is told to come later.
 func TestSelectDoesNotAllocate(t *testing.T) {
+	met := map[discovery.Result]bool{}
+	for _, limit := range []int{0, 2} {
+		v, err := newSelectWorldOf(1000, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.table.Close()
+		for _, admission := range []discovery.Admission{{}, {Rate: 0.001, Burst: 1}} {
+			s, err := discovery.New(discovery.Config{Table: v.table, Admission: admission})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			for class, n := range usable {
+				allocs, results := v.allocations(s, class)
+				if allocs != 0 || results[discovery.Assigned] == 0 {
+					t.Errorf("%d usable SVMs, cap %d, %+v: %v allocations, want 0; results %v", n, limit, admission, allocs, results)
+				}
+				for r, n := range results {
+					met[discovery.Result(r)] = met[discovery.Result(r)] || n > 0
+				}
+			}
+		}
+	}
+	if !met[discovery.OverCapacity] || !met[discovery.Later] {
+		t.Errorf("met %v", met)
+	}
+}
+
+// greatest picks the SVM with the greatest hash.
+type greatest struct{}
+
+func (greatest) Pick(_ uint64, class []discovery.Choice) int {
+	first := 0
+	for i := range class {
+		if class[i].Hash > class[first].Hash {
+			first = i
+		}
+	}
+	return first
+}
+
+// A policy costs no allocation either.
+func TestPolicyDoesNotAllocate(t *testing.T) {
 	v, err := newSelectWorld(1000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.table.Close()
-	s, err := discovery.New(discovery.Config{Table: v.table})
+	s, err := discovery.New(discovery.Config{Table: v.table, Policy: greatest{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	var q discovery.Query
 	var a discovery.Answer
 	for class, n := range usable {
-		ask := func() {
-			q.BIOS = v.world.BIOS(class)
-			s.Select(&q, &a)
-		}
+		ask := func() { s.Decide(&discovery.Query{BIOS: v.world.BIOS(class)}, &a) }
 		ask()
 		s.Wait()
-		if allocs := testing.AllocsPerRun(100, ask); allocs != 0 || a.Result != discovery.Assigned {
-			t.Errorf("%d usable SVMs: %v, %v allocations, want assigned and 0", n, a.Result, allocs)
+		if allocs := testing.AllocsPerRun(100, ask); allocs != 0 {
+			t.Errorf("%d usable SVMs: %v allocations, want 0", n, allocs)
 		}
 	}
+}
+
+// allocations asks for agents of a class, some of which say that they have an SVM, or
+// that they could not reach one. It returns the allocations of a question.
+func (v built) allocations(s *discovery.Selector, class int) (allocs float64, results [discovery.Later + 1]int) {
+	var q discovery.Query
+	var a discovery.Answer
+	i, failed := 0, make([]store.SVMID, 1)
+	ask := func() {
+		q = discovery.Query{BIOS: v.world.BIOS((i*len(usable) + class) % v.world.VMs)}
+		switch i++; i % 3 {
+		case 1:
+			q.Current = failed[0]
+		case 2:
+			q.Failed = failed
+		}
+		s.Select(&q, &a)
+		if results[a.Result]++; a.Result == discovery.Assigned {
+			failed[0] = a.SVMs()[0].SVM.ID
+		}
+	}
+	for range 50 {
+		ask()
+	}
+	s.Wait()
+	return testing.AllocsPerRun(500, ask), results
 }

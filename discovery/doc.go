@@ -66,52 +66,67 @@
 // An agent keeps the SVM that it has, if it may (see "Keeping"). Else the first SVM
 // is the first, in rendezvous order, of the best class's usable SVMs that is open to
 // the agent and below the soft cap. Only the first [LookDeep] are looked at; if none
-// of them is both, it is the one of them with the smallest load for its capacity, and
-// of equals the first. So most agents get the first of their order, no SVM is far
-// above its share, and no gateway has to ask another.
+// of them is both, it is, of those that are open (if none is, of all), the one with
+// the smallest load for its capacity, and of equals the first. So most agents get the
+// first of their order, no SVM is far above its share, and no gateway has to ask
+// another. Among suspects it is the first.
 //
 //   - The fair share of a class is (load + 1) / capacity, summed over its members
 //     that are usable, with loads as they were at the last pulse: ten times a second
 //     a selector brings its estimates up to date. An SVM is below the soft cap while
-//     its load is less than [SoftCap] percent of its fair share.
+//     its load is less than [SoftCap] percent of its fair share. As for the order,
+//     local SVMs count among the rest of their class, too; a share is in units of
+//     2^-20, rounded down.
 //   - An SVM that has come up among SVMs that have been up for longer than
 //     [SlowStart] is open to an eighth of agents at first and to one eighth more
 //     with every eighth of SlowStart: by a hash of agent and SVM, so that those
 //     to whom it was open once it stays open to. An SVM that is there when the
 //     selector starts is open to all.
 //
-// The alternatives follow in rendezvous order, class by class, whatever their load.
+// The alternatives follow in rendezvous order, class by class, whatever their load:
+// also those of better classes than that of an SVM that is kept.
 //
 // # Keeping
 //
 // The SVM that an agent has is the one that it says ([Query.Current]), if that is in
-// the table, else the one that it was given last, if that is remembered. It keeps it
-// unless
+// the table, else the one that it was given last, if that is remembered. An agent that
+// says that it has another SVM than it was given was not sent there: it counts on
+// neither. It keeps it unless
 //
 //   - a filter removes it, or it is down, or among those that failed;
-//   - it is suspect, and the agent does not say that it is connected to it;
+//   - it is suspect, and the agent does not say that it is connected to it. If it does,
+//     suspicion makes no difference: were it wrong, thousands would move for nothing;
 //   - it is draining, and it is the agent's turn: they leave evenly over
 //     [store.Drain], in an order by a hash of agent and SVM;
 //   - its load is above its hard cap;
-//   - there is a better class (P1 to P3, suspects last) with an SVM that is settled:
-//     that has been usable without a pause for [Config.ReturnAfter]. A flapping SVM
-//     drags nobody to and fro; an administrator's change of a tenant does at once;
+//   - there is a better class (P1 to P3) with an SVM that is settled, which the agent
+//     could reach: that has been usable without a pause for [Config.ReturnAfter]. A
+//     flapping SVM drags nobody to and fro; an administrator's change of a tenant does
+//     at once;
 //   - it is above [RebalanceAbove] percent of its fair share, and by more than one
 //     agent, and it is the agent's turn: in every 300 seconds it is the turn of
-//     so many agents of such SVMs that one percent of the class's agents a minute
-//     move, by a hash of agent and time; and of nobody while many agents are new
-//     ("mass reconnect").
+//     so many agents of such SVMs that at most one percent of the class's agents a
+//     minute move, by a hash of agent and time; and of nobody while many agents are
+//     new ("mass reconnect"). It moves within its class, to the first SVM that is open
+//     to it and below the soft cap; if there is none among those that it looks at, it
+//     stays.
 //
 // All turns are by hashes: every gateway comes to the same end without asking
-// another.
+// another. With 5 % of the class's agents for m, and a for the agents of SVMs above
+// the line, it is the turn of m / (a + m) of them: those that may have left already
+// count as if they had not, or the part would grow as they leave.
 //
 // # Hard caps
 //
 // An SVM at its hard cap is not usable for agents that do not have it. One gateway
-// never sends it more: picks are counted before the answer is given. Several share
-// what is left: each may send its part before they have told each other. Agents
-// that were sent shortly before a report are counted beside it, because they may
-// not have been connected yet.
+// never sends it more: picks are counted before the answer is given, and a question
+// that finds the last place taken meanwhile is decided again. Several share what is
+// left: each may send its part before they have told each other, and gets a new one when
+// all have. So they do not cross a cap together either, as long as what one tells
+// arrives before the next one tells and all have the same report; what arrives later
+// lets them cross it by no more than what was not known. Less than one agent for each
+// gateway may stay free. Agents that were sent within [Connecting] before a report are
+// counted beside it, because they may not have been connected yet.
 //
 // # Rendezvous order
 //
@@ -152,10 +167,25 @@
 // All arithmetic is on integers: floating point may be fused on some processors,
 // and then two gateways would disagree.
 //
+// # Policies
+//
+// With [Config.Policy] the first SVM for agents that keep none is what that picks of
+// the best class's usable SVMs (for an agent that moves because too many have its SVM:
+// of its class's). All else is as above.
+//
+// # Admission
+//
+// With [Config.Admission] a gateway sends so many agents of each tenant to another SVM
+// than they have. It is the generic cell rate algorithm (ITU-T I.371), on the clock of
+// pulses. Agents beyond it are told to come again: each gets the next place in a queue
+// that moves on at the rate, so that they come back at about the rate, and its hash
+// delays it by up to a tenth. Who keeps its SVM, or asks again for the one that it was
+// given, is always served; so is who is not registered, of whom nothing is remembered.
+//
 // # How this is checked
 //
-// oracle_test.go decides the same questions slowly and plainly, from the rules
-// above alone. TestOracle compares both over random worlds:
+// oracle_test.go and balance_test.go decide the same questions slowly and plainly, from
+// the rules above alone. TestOracle compares both over random worlds:
 //
 //	go test ./discovery -run TestOracle -oracle.cases 1000000
 package discovery

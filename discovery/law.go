@@ -29,6 +29,14 @@ const golden = 0x9e3779b97f4a7c15 // 2^64 / the golden ratio: steps that never r
 // probeSalt keeps an agent's probes independent of its costs.
 const probeSalt = 0xd1b54a32d192ed03
 
+// These keep an agent's turns independent of its order and of each other: whether an
+// SVM is open to it, and when it leaves one that drains, or that has too many.
+const (
+	openSalt    = 0x8ebc6af09c88c6e3
+	leavingSalt = 0x589965cc75374cc3
+	movingSalt  = 0x1d8e4e27c47d124f
+)
+
 // hashAgent and hashSVM turn ids into uniform numbers: XXH64 of the 16 bytes of
 // the id, with seed 0.
 func hashAgent(id store.BIOSID) uint64 { return xxhash.Sum64(id[:]) }

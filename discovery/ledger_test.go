@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -33,7 +35,7 @@ func TestPicksThatNobodyWasToldOfCountForEachGateway(t *testing.T) {
 		g := newGang(t, 3, nil)
 		a, b := g.all[0], g.all[1]
 		id := g.put(1, func(s *store.SVM) { s.ConnectedAgents = 100 })
-		time.Sleep(2100 * time.Millisecond)
+		time.Sleep(2150 * time.Millisecond) // so that nothing else happens at the same time
 		a.pick(id, 5)
 		if got := a.sel.Standing(id).Agents; got != 115 {
 			t.Errorf("before a telling: %d agents, want 115: five on each of three gateways", got)
@@ -69,6 +71,47 @@ func TestACapHoldsFromTheNextQuestion(t *testing.T) {
 		g.put(1, func(s *store.SVM) { s.Pinned = true })
 		if w.sel.Full(id) || w.reserve(id, 5) != 5 {
 			t.Error("a cap that was taken away still holds")
+		}
+	})
+}
+
+// Agents come to each gateway at any time; they tell each other every two seconds, each at
+// a time of its own.
+func TestGatewaysShareACap(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		n := rapid.IntRange(2, 4).Draw(r, "gateways")
+		hard := rapid.IntRange(1, 60).Draw(r, "cap")
+		connected := rapid.IntRange(0, hard).Draw(r, "connected")
+		sent, over := 0, 0
+		synctest.Test(t, func(t *testing.T) {
+			g := newGang(t, n, nil)
+			id := g.put(1, func(s *store.SVM) { s.HardCap, s.ConnectedAgents = hard, connected })
+			g.beat()
+			sent = connected
+			for range 60 {
+				w := g.all[rapid.IntRange(0, n-1).Draw(r, "at")]
+				switch rapid.IntRange(0, 3).Draw(r, "what") {
+				case 0:
+					sent += w.reserve(id, 1)
+				case 1:
+					sent += w.reserve(id, hard)
+				default:
+					time.Sleep(time.Duration(rapid.IntRange(1, 3000).Draw(r, "ms")) * time.Millisecond)
+				}
+				over = max(over, sent-hard)
+			}
+			for range 40 { // all gateways want more for a while
+				time.Sleep(time.Second)
+				for _, w := range g.all {
+					sent += w.reserve(id, hard)
+				}
+			}
+		})
+		if over > 0 {
+			r.Fatalf("%d agents more than the cap of %d", over, hard)
+		}
+		if sent != hard {
+			r.Fatalf("%d agents under a cap of %d though all gateways had more", sent, hard)
 		}
 	})
 }

@@ -3,10 +3,13 @@ package discovery
 // This file is the arithmetic of hard caps that several gateways share. What is left
 // under a cap, by what all have told, is divided into parts that add up to it.
 //
-// While a gateway has picked what the others do not know, it must not have its part of
-// what only seems to be left. So its ceiling falls at once, whenever it learns of others'
+// Others may have picked, unknown to this gateway, as much as their parts were at any
+// time since they told last. So its ceiling falls at once, whenever it learns of others'
 // picks, but rises only in a round: when all others have told since it told itself. Then
-// what it knows of them is newer than what they know of it.
+// what they have not told is no more than their parts of the most that was left since;
+// only what remains beyond that is free. If tellings arrive before the next is made, the
+// gateways together never cross a cap (TestGatewaysShareACap). Agents that need one in the
+// meantime go elsewhere.
 
 // quota is a gateway's part of what is left under a cap: of n gateways, each with another
 // rank from 0, the parts add up to left. With a rank less than 0 it is the part that every
@@ -38,11 +41,34 @@ func rankOf(svm, own uint64, others []uint64, n int32) int32 {
 	return rank
 }
 
-// raised is a ceiling that was at one value and would be at another by what is known now:
-// it falls at once, and rises only if it may.
-func raised(was, is int32, may bool) int32 {
-	if !may && is-was > 0 {
-		return was
+// free is what a gateway may pick beyond what it has told, in a round: of what is left, and
+// was at most since it told itself.
+func free(left, most, n, rank int32) int32 {
+	if left <= 0 || n <= 1 {
+		return left
 	}
-	return is
+	return max(0, quota(most, n, rank)-(most-left))
+}
+
+// A room is what an account's ceiling is worked out from.
+type room struct {
+	told         int32 // own picks that the others know of
+	left, most   int32 // under the cap, by what all have told: now, and since it was told
+	n, rank      int32 // of gateways
+	fresh, round bool
+}
+
+// ceiling is up to where picks may come, if they could up to was before.
+func (r room) ceiling(was int32) int32 {
+	mine := r.told + quota(r.left, r.n, r.rank)
+	switch {
+	case r.fresh:
+		return mine
+	case r.round:
+		return r.told + free(r.left, r.most, r.n, r.rank)
+	case mine-was > 0:
+		return was
+	default:
+		return mine
+	}
 }

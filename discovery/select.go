@@ -73,15 +73,18 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 		}
 	}
 	first := int(a.picks[0].index)
-	was := slot.Assign(first)
-	switch {
-	case was == first: // another question of the same agent was faster
-		was = first
-	case was < 0:
+	was := slot.Assign(first) // first itself, if another question of the same agent was faster
+	if was < 0 {
 		was = current
 	}
 	if was >= 0 {
 		s.table.Pick(was, -1)
+	}
+	switch {
+	case was < 0:
+		s.counts.placed.Add(1)
+	case was != first:
+		s.counts.moved.Add(1)
 	}
 }
 

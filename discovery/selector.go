@@ -58,17 +58,19 @@ type Config struct {
 	// that are well served move to it. If 0, 10 minutes; less than 0 means at once.
 	ReturnAfter time.Duration
 
-	// Node is the name by which the other gateways hear this one. If empty, a hard cap that
-	// several gateways share may stay short of by less than one agent for each of them.
+	// Node is the name by which the other gateways hear this one. If it is empty, or not all
+	// of the others have been heard, this gateway leaves to them what does not divide evenly
+	// of what is left under a hard cap.
 	Node string
 
 	// Gateways returns how many gateways answer agents at present, this one included.
 	// It is called at every pulse. If nil, this one is alone.
 	Gateways func() int
 
-	// Tell is called every [TellEvery], if there is something to tell, by one
-	// goroutine, which it must not hold up for long; the other gateways are to [Selector.Hear]
-	// what it is given. If nil, nobody is told.
+	// Tell is called every [TellEvery] while there are other gateways, by one goroutine,
+	// which it must not hold up for long; they are to [Selector.Hear] what it is given. A
+	// list may be heard in parts; the first part counts as all of it for the sharing of hard
+	// caps. If nil, nobody is told.
 	Tell func(epoch uint64, list []Sighting)
 
 	// Admission bounds how many agents of a tenant a gateway sends to another SVM than
@@ -127,7 +129,7 @@ type Selector struct {
 	close  sync.Once
 	idle   chan chan struct{}
 
-	counts struct{ scans, builds, resets, badPicks, later atomic.Uint64 }
+	counts struct{ scans, builds, resets, badPicks, later, placed, moved atomic.Uint64 }
 }
 
 // New returns a Selector for cfg and starts the goroutine that builds candidate
@@ -209,14 +211,26 @@ type Stats struct {
 	Resets   uint64 // times that all sets were dropped because they were too many
 	BadPicks uint64 // picks of the policy that were not in the class
 	Later    uint64 // questions answered [Later]
+	Placed   uint64 // agents that had no SVM and were sent to one
+	Moved    uint64 // agents that were sent to another SVM
+	Suspects int    // SVMs that agents, probes or other gateways can not reach, now
+	Held     int    // SVMs that are down but used all the same, now
 }
 
 // Stats returns the present counts.
 func (s *Selector) Stats() Stats {
-	sets := s.catalog.Load().sets.Load()
-	return Stats{
+	c := s.catalog.Load()
+	sets := c.sets.Load()
+	stats := Stats{
 		Sets: sets.count, SetBytes: sets.bytes,
 		Scans: s.counts.scans.Load(), Builds: s.counts.builds.Load(), Resets: s.counts.resets.Load(),
 		BadPicks: s.counts.badPicks.Load(), Later: s.counts.later.Load(),
+		Placed: s.counts.placed.Load(), Moved: s.counts.moved.Load(),
 	}
+	for i := range c.view.NumSVMs() {
+		traits := s.ledger.accounts[i].traits.Load()
+		stats.Suspects += int(traits / traitSuspect & 1)
+		stats.Held += int(traits / traitHeld & 1)
+	}
+	return stats
 }

@@ -22,12 +22,17 @@ func openDir(t testing.TB, dir string) *Dir {
 	return d
 }
 
-// lasting is what of a table's picture outlives a restart.
+// lasting is what of a table's picture outlives a restart. An SVM of which nothing but
+// a load came, while the disk was full, has not reported after one.
 func (x tester) lasting() picture {
 	p := x.picture()
 	p.Records = slices.DeleteFunc(p.Records, func(r string) bool { return strings.HasPrefix(r, KindSVMLoad.String()) })
 	for i := range p.SVMs {
-		p.SVMs[i].ConnectedAgents, p.SVMs[i].LastReport = 0, Time{}
+		s := &p.SVMs[i]
+		s.ConnectedAgents, s.LastReport = 0, Time{}
+		if !s.Pinned && s.State == Ready && x.rows[Key{KindSVMFacts, s.ID}].Deleted() {
+			s.State = Down
+		}
 	}
 	return p
 }

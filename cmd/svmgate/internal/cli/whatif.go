@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,20 +65,25 @@ returns to better SVMs and rebalancing are through.`,
 		if err := conn.open(cmd); err != nil {
 			return err
 		}
-		text, err := json.Marshal(what)
-		if err != nil {
-			return err
-		}
-		body, err := conn.do(cmd.Context(), request{
-			method: "POST", path: "/v1/whatif", contentType: "application/json",
-			body: strings.NewReader(string(text)), timeout: forecastTimeout,
-		})
+		body, err := conn.forecast(cmd.Context(), what)
 		if err != nil {
 			return err
 		}
 		return conn.print(cmd, body, func(w io.Writer) error { return showForecast(w, body) })
 	}
 	return cmd
+}
+
+// forecast asks what a change would lead to.
+func (c *connection) forecast(ctx context.Context, what supposition) ([]byte, error) {
+	text, err := json.Marshal(what)
+	if err != nil {
+		return nil, err
+	}
+	return c.do(ctx, request{
+		method: "POST", path: "/v1/whatif", contentType: "application/json",
+		body: strings.NewReader(string(text)), timeout: forecastTimeout,
+	})
 }
 
 // readAgents reads the values of --agents.

@@ -131,6 +131,23 @@ func SelectorFamilies(s *discovery.Selector) []Family {
 			func(s discovery.Stats) float64 { return float64(s.Resets) }),
 		one("decisions_scanned_total", "Questions answered by a scan before their candidate set stood.", true,
 			func(s discovery.Stats) float64 { return float64(s.Scans) }),
+		{
+			Name: "agents_sent_total", Help: "Agents sent to an SVM that they did not have: new, because they had none, or moved.",
+			Labels: []string{"why"}, Counter: true,
+			Read: func(emit Emit) {
+				stats := s.Stats()
+				emit(float64(stats.Placed), "new")
+				emit(float64(stats.Moved), "moved")
+			},
+		},
+		one("agents_put_off_total", "Questions of agents that were told to come later, because too many of their tenant need another SVM.", true,
+			func(s discovery.Stats) float64 { return float64(s.Later) }),
+		one("bad_picks_total", "Picks of the policy that were not among the SVMs it was given.", true,
+			func(s discovery.Stats) float64 { return float64(s.BadPicks) }),
+		one("svms_suspect", "SVMs that agents, probes or other gateways can not reach: they are used last.", false,
+			func(s discovery.Stats) float64 { return float64(s.Suspects) }),
+		one("svms_held", "SVMs that went silent together and are used all the same, until another gateway finds the same or five minutes are over.", false,
+			func(s discovery.Stats) float64 { return float64(s.Held) }),
 	}
 }
 

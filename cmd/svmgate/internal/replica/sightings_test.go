@@ -159,7 +159,7 @@ func TestDamagedSightings(t *testing.T) {
 		"without a name":    append([]byte{sightingFormat, 0}, good[3:]...),
 		"not UTF-8":         append([]byte{sightingFormat, 1, 0xff}, good[3:]...),
 		"cut":               good[:len(good)-1],
-		"too long":          append(bytes.Clone(good), make([]byte, sightingRoom)...),
+		"too long":          append(bytes.Clone(good), make([]byte, 60*18)...), // SVMs, all of them
 		"too many picks":    append(append(bytes.Clone(good[:len(good)-1-5]), binary.AppendVarint(nil, math.MaxInt32+1)...), 0),
 	} {
 		s, heard := listener(t, "b")
