@@ -255,6 +255,42 @@ func TestSelectDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// greatest picks the SVM with the greatest hash.
+type greatest struct{}
+
+func (greatest) Pick(_ uint64, class []discovery.Choice) int {
+	first := 0
+	for i := range class {
+		if class[i].Hash > class[first].Hash {
+			first = i
+		}
+	}
+	return first
+}
+
+// A policy costs no allocation either.
+func TestPolicyDoesNotAllocate(t *testing.T) {
+	v, err := newSelectWorld(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.table.Close()
+	s, err := discovery.New(discovery.Config{Table: v.table, Policy: greatest{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var a discovery.Answer
+	for class, n := range usable {
+		ask := func() { s.Decide(&discovery.Query{BIOS: v.world.BIOS(class)}, &a) }
+		ask()
+		s.Wait()
+		if allocs := testing.AllocsPerRun(100, ask); allocs != 0 {
+			t.Errorf("%d usable SVMs: %v allocations, want 0", n, allocs)
+		}
+	}
+}
+
 // allocations asks for agents of a class, some of which say that they have an SVM, or
 // that they could not reach one. It returns the allocations of a question.
 func (v built) allocations(s *discovery.Selector, class int) (allocs float64, results [discovery.Later + 1]int) {

@@ -24,8 +24,8 @@
 // A bucket that differs twice running, or at all when a node joins, is pulled: the
 // node sends what it has of it as finer fingerprints, the peer answers with the
 // records of those that differ. Both do, so both end with the merged whole. Few
-// pulls are under way at a time, each in chunks, and the next is asked for when
-// the last is applied: a donor is never flooded, nor is whoever asks.
+// pulls are under way at a time, each in chunks, and one is asked for while the
+// last is applied: a donor is never flooded, nor is whoever asks.
 //
 // Fleeting records (such as counts that are told again every minute) go out in
 // batches, are dropped first when there is too much to send, and are in no digest.

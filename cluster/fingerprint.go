@@ -100,26 +100,35 @@ func eachBit(w uint64) iter.Seq[int] {
 	}
 }
 
-// subs is how many parts a bucket has when it is pulled.
-const subs = 64
+// subs is how many parts a bucket has when it is pulled: about as many as it has
+// records in a table of a million VMs, so that little comes along that is there
+// already. While much is written elsewhere, everything differs a little.
+const subs = 1024
 
 // subOf must not depend on the bucket, or all of a bucket would be in one.
 func subOf(k *Key) int {
 	h := binary.LittleEndian.Uint64(k.ID[:8])*0x9e3779b97f4a7c15 + uint64(k.Kind)
 	h = (h ^ binary.LittleEndian.Uint64(k.ID[8:])) * 0xd6e8feb86659fd93
-	return int(h >> 58)
+	return int(h >> 54)
 }
 
 // prints are a bucket in short: a fingerprint for each sub, 0 where there is nothing.
 type prints [subs]uint64
 
-func printsOf(t Table, bucket int) (p prints) {
+func printsOf(t Table, bucket int) *prints {
+	p := new(prints)
 	t.Scan(bucket, func(r Record) bool {
 		p[subOf(&r.Key)] ^= fingerprint(r)
 		return true
 	})
 	return p
 }
+
+// A subset has some of the subs of a bucket.
+type subset [subs / 64]uint64
+
+func (s *subset) has(sub int) bool { return s[sub/64]>>(sub%64)&1 != 0 }
+func (s *subset) add(sub int)      { s[sub/64] |= 1 << (sub % 64) }
 
 // A part is what is in a bucket, by sub.
 type part struct {
@@ -128,8 +137,10 @@ type part struct {
 	records int
 }
 
-// partOf leaves out the fingerprints, which are dear, if nobody needs them.
-func partOf(t Table, bucket int, printed bool) (p part) {
+// look fills in p. It leaves out the fingerprints, which are dear, if nobody needs
+// them.
+func (p *part) look(t Table, bucket int, printed bool) {
+	*p = part{}
 	t.Scan(bucket, func(r Record) bool {
 		s := subOf(&r.Key)
 		if printed {
@@ -139,5 +150,4 @@ func partOf(t Table, bucket int, printed bool) (p part) {
 		p.records++
 		return true
 	})
-	return p
 }

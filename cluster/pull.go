@@ -2,12 +2,14 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // Bounds of a pull.
 const (
-	maxGroup    = 128 // buckets in a question
+	maxGroup    = 128      // buckets in a question
+	maxAsked    = 64 << 10 // bytes of their fingerprints, and those of one more
 	pullTimeout = 15 * time.Second
 )
 
@@ -132,51 +134,83 @@ func (r *repair) release(peer string, group []int, theirs *summary, pulled bool)
 }
 
 // pull asks a peer for the records of a group of buckets that differ, chunk by chunk,
-// and applies each before it asks on.
-func (r *repair) pull(ctx context.Context, peer string, group []int) error {
-	entries := make([][]byte, len(group))
-	for i, b := range group {
-		p := printsOf(r.table, b)
-		entries[i] = appendWanted(nil, b, &p)
+// and applies them. While it applies one it waits for the next: that hides the way
+// there and back, and the work of the peer.
+func (r *repair) pull(ctx context.Context, peer string, group []int) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	chunks := make(chan delivery)
+	var fetched error
+	go func() {
+		defer close(chunks)
+		fetched = r.fetch(ctx, peer, group, chunks)
+	}()
+	for c := range chunks {
+		if err == nil && len(c.records) > 0 {
+			err = r.take(peer, &c)
+		}
+		if err != nil {
+			cancel()
+		}
 	}
+	if err == nil {
+		err = fetched
+	}
+	return err
+}
+
+func (r *repair) take(peer string, c *delivery) error {
+	if err := r.table.Merge(peer, c.records); err != nil {
+		return err
+	}
+	r.counts.pulledRecords.Add(uint64(len(c.records)))
+	r.counts.pulledBytes.Add(uint64(c.size))
+	return nil
+}
+
+// fetch asks for a group until there is no more of it.
+func (r *repair) fetch(ctx context.Context, peer string, group []int, to chan<- delivery) error {
+	var entries [][]byte // of the first buckets of the group
 	at := position{bucket: group[0]}
 	for {
-		answer, err := r.askPull(ctx, peer, at, entries)
-		if err != nil {
-			return err
-		}
-		c, err := readDelivery(answer)
-		if err != nil {
-			return err
-		}
-		if len(c.records) > 0 {
-			if err := r.table.Merge(peer, c.records); err != nil {
-				return err
+		asked, body := 0, appendPosition(nil, at)
+		for ; asked < len(group) && len(body) < maxAsked; asked++ {
+			if b := group[asked]; asked == len(entries) {
+				entries = append(entries, appendWanted(nil, b, printsOf(r.table, b)))
 			}
-			r.counts.pulledRecords.Add(uint64(len(c.records)))
-			r.counts.pulledBytes.Add(uint64(len(answer)))
+			body = append(body, entries[asked]...)
 		}
-		if !c.more {
+		c, err := r.askPull(ctx, peer, body)
+		if err != nil {
+			return err
+		}
+		select {
+		case to <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		done := asked
+		switch {
+		case c.more:
+			if done = slices.Index(group[:asked], c.next.bucket); done < 0 || !at.before(c.next) {
+				return errMalformed // it would go on for ever
+			}
+			at = c.next
+		case asked == len(group):
 			return nil
+		default:
+			at = position{bucket: group[asked]}
 		}
-		if !at.before(c.next) {
-			return errMalformed // it would go on for ever
-		}
-		for len(group) > 0 && group[0] < c.next.bucket {
-			group, entries = group[1:], entries[1:]
-		}
-		if at = c.next; len(group) == 0 || group[0] != at.bucket {
-			return errMalformed
-		}
+		group, entries = group[done:], entries[done:]
 	}
 }
 
-func (r *repair) askPull(ctx context.Context, peer string, at position, entries [][]byte) ([]byte, error) {
-	body := appendPosition(nil, at)
-	for _, e := range entries {
-		body = append(body, e...)
-	}
+func (r *repair) askPull(ctx context.Context, peer string, body []byte) (delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
 	defer cancel()
-	return r.ask(ctx, peer, askPull, body)
+	answer, err := r.ask(ctx, peer, askPull, body)
+	if err != nil {
+		return delivery{}, err
+	}
+	return readDelivery(answer)
 }

@@ -181,8 +181,7 @@ func TestDonorHasBounds(t *testing.T) {
 		question := func(from, to int, own Table) []byte {
 			body := appendPosition(nil, position{bucket: from})
 			for b := from; b < to; b++ {
-				p := printsOf(own, b)
-				body = appendWanted(body, b, &p)
+				body = appendWanted(body, b, printsOf(own, b))
 			}
 			return body
 		}
@@ -246,4 +245,111 @@ func TestPullThatDoesNotGoOn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A crowd is a table with many records in each bucket, but for those of which the
+// numbers can be divided. It takes its time.
+type crowd struct {
+	Table
+	without int // every so manieth
+	scans   time.Duration
+	merge   func([]Record)
+}
+
+const crowdSize = 500
+
+func (c crowd) Scan(bucket int, fn func(Record) bool) {
+	time.Sleep(c.scans)
+	for id := range crowdSize {
+		if c.without > 0 && id%c.without == 0 {
+			continue
+		}
+		if !fn(Record{Key: mapKey(bucket*crowdSize + id), Value: make([]byte, 50)}) {
+			return
+		}
+	}
+}
+
+func (c crowd) Merge(_ string, records []Record) error {
+	c.merge(records)
+	return nil
+}
+
+// What differs comes, and little of what is there already.
+func TestLittleComesAlong(t *testing.T) {
+	const lacks = crowdSize / 10
+	donor := repair{table: crowd{}, serving: make(chan struct{}, 1), life: t.Context()}
+	body := appendPosition(nil, position{bucket: 1})
+	for b := 1; b <= 4; b++ {
+		body = appendWanted(body, b, printsOf(crowd{without: 10}, b))
+	}
+	answer, err := donor.servePull("x", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := readDelivery(answer)
+	if n := len(d.records); err != nil || d.more || n < 4*lacks || n > 4*lacks*2 {
+		t.Errorf("%d records (%v) for the %d that are missing", n, err, 4*lacks)
+	}
+}
+
+// While a chunk is applied the next is on its way, and no more than that.
+func TestPullAsksAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		merged, records := 0, 0
+		donor := repair{table: crowd{}, serving: make(chan struct{}, 1), life: t.Context()}
+		r := repair{table: crowd{without: 2, merge: func(list []Record) {
+			if n := int(asked.Load()); n > merged+2 {
+				t.Errorf("%d questions, and %d answers are applied", n, merged)
+			}
+			time.Sleep(time.Second)
+			merged++
+			records += len(list)
+		}}}
+		r.ask = func(_ context.Context, _ string, _ question, body []byte) ([]byte, error) {
+			if asked.Add(1); len(body) > maxAsked+9*subs {
+				t.Errorf("a question of %d bytes", len(body))
+			}
+			time.Sleep(time.Second / 10)
+			return donor.servePull("x", body)
+		}
+		group := make([]int, maxGroup)
+		for i := range group {
+			group[i] = 2 * i
+		}
+		began := time.Now()
+		if err := r.pull(t.Context(), "b", group); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != time.Duration(merged)*time.Second+time.Second/10 || merged < 10 {
+			t.Errorf("%d answers took %v", merged, took)
+		}
+		if records < maxGroup*crowdSize/2 {
+			t.Errorf("%d records came, and %d were missing", records, maxGroup*crowdSize/2)
+		}
+	})
+}
+
+// A donor rests as long as it works, also after the bucket at which it breaks off.
+func TestDonorRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const work = time.Millisecond
+		donor := repair{table: crowd{scans: work}, serving: make(chan struct{}, 1), life: t.Context()}
+		body := appendPosition(nil, position{bucket: 0})
+		for b := range 12 {
+			body = appendWanted(body, b, new(prints))
+		}
+		began := time.Now()
+		answer, err := donor.servePull("x", body)
+		took := time.Since(began)
+		d, _ := readDelivery(answer)
+		if err != nil || !d.more {
+			t.Fatalf("%v, %d records", err, len(d.records))
+		}
+		worked := time.Duration(d.next.bucket+1) * 2 * work // it looks twice at each bucket
+		if took != 2*worked {
+			t.Errorf("%v of work took %v, want twice that", worked, took)
+		}
+	})
 }

@@ -179,21 +179,23 @@ func TestStateIsSaved(t *testing.T) {
 		known := []Peer{{Name: "b", Addr: "10.0.0.2:1", Seen: time.Now()}}
 		var saved []State
 		var fails bool
-		w.work.Go(func() {
-			a.keepState(func() []Peer {
-				mu.Lock()
-				defer mu.Unlock()
-				return slices.Clone(known)
-			}, func(s State) error {
-				mu.Lock()
-				defer mu.Unlock()
-				if fails {
-					return errors.New("no space left on device")
-				}
-				saved = append(saved, s)
-				return nil
+		begin := func() {
+			w.work.Go(func() {
+				a.keepState(func() []Peer {
+					mu.Lock()
+					defer mu.Unlock()
+					return slices.Clone(known)
+				}, func(s State) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if fails {
+						return errors.New("no space left on device")
+					}
+					saved = append(saved, s)
+					return nil
+				})
 			})
-		})
+		}
 		step := func(what string, change func(), d time.Duration, from, to int) {
 			t.Helper()
 			mu.Lock()
@@ -208,7 +210,7 @@ func TestStateIsSaved(t *testing.T) {
 			}
 		}
 		nothing := func() {}
-		step("at the start", nothing, 30*time.Second, 1, 1)
+		step("at the start", begin, 30*time.Second, 1, 1)
 		w.add(Config{Name: "b"}, fill(0, 9))
 		step("the first exchange", nothing, 15*time.Second, 1, 1)
 		step("exchanges every few seconds", nothing, 10*time.Minute, 6, 10)

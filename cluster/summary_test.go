@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"testing"
 	"time"
 
@@ -101,8 +102,7 @@ func FuzzPull(f *testing.F) {
 	m.Set(mapKey(1), []byte("one"))
 	body := appendPosition(nil, position{bucket: 3, sub: 5, key: mapKey(2)})
 	for b := 3; b < 6; b++ {
-		p := printsOf(m, b)
-		body = appendWanted(body, b, &p)
+		body = appendWanted(body, b, printsOf(m, b))
 	}
 	f.Add(body)
 	r := repair{table: m, serving: make(chan struct{}, 1), life: f.Context()}
@@ -113,7 +113,7 @@ func FuzzPull(f *testing.F) {
 		}
 		again := appendPosition(nil, from)
 		for i := range all {
-			again = appendWanted(again, all[i].bucket, &all[i].prints)
+			again = appendWanted(again, all[i].bucket, cmp.Or(all[i].prints, new(prints)))
 		}
 		if back, wants, err := readPull(again); err != nil || back != from || len(wants) != len(all) {
 			t.Errorf("%x is read as %v, %d buckets; written and read again as %v, %d, %v", body, from, len(all), back, len(wants), err)

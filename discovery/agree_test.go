@@ -81,6 +81,7 @@ func checkMet(t *testing.T, met map[string]int, many bool) {
 		"keeping: filters", "keeping: down", "keeping: suspect", "keeping: draining", "keeping: hard cap", "keeping: better",
 		"kept though not first", "kept while draining", "kept at its hard cap", "kept in a worse class", "kept though suspect",
 		"held", "above the line", "moves", "not open", "above the soft cap", "nobody has room", "placed deep",
+		"moves but for a storm", "settled but failed",
 		"faded", "sent shortly before a report",
 	} {
 		if many && met[rule] == 0 {

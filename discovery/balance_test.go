@@ -85,7 +85,9 @@ func (w *world) balanced(q *discovery.Query, a agent, free []*candidate) []*cand
 		return w.placed(a, free)
 	}
 	if w.meet("moves", w.moves(a, have)) {
-		if to := w.withRoom(a, w.looked(free, have)); to != nil {
+		w.meet("moves past what is better", free[0].group() != have.group())
+		to := w.withRoom(a, w.looked(free, have))
+		if !w.meet("moves nowhere", to == nil) {
 			have = to
 		}
 	}
@@ -145,7 +147,7 @@ func (w *world) better(a agent, c *candidate, free []*candidate) bool {
 	}
 	for g := free[0].group(); g.compare(c.group()) < 0; g = g.next() {
 		for _, o := range w.membersOf(a, g) {
-			if o.seen.usable && o.finding.settled && !slices.Contains(a.failed, o.id) {
+			if settled := o.seen.usable && o.finding.settled; settled && !w.meet("settled but failed", slices.Contains(a.failed, o.id)) {
 				return true
 			}
 		}
@@ -195,7 +197,7 @@ func (m measure) above(s *svm, load int) bool {
 // moves reports whether the agent's SVM has too many and it is the agent's turn.
 func (w *world) moves(a agent, c *candidate) bool {
 	m := w.measure(a, c.group())
-	if !w.calm || !c.svm.seen.usable || !w.meet("above the line", m.above(c.svm, c.svm.estimate())) {
+	if !c.svm.seen.usable || !w.meet("above the line", m.above(c.svm, c.svm.estimate())) {
 		return false
 	}
 	above := int64(0)
@@ -205,6 +207,9 @@ func (w *world) moves(a agent, c *candidate) bool {
 		}
 	}
 	if above == 0 {
+		return false
+	}
+	if w.meet("moves but for a storm", !w.calm) {
 		return false
 	}
 	turn := mixed(xxhash.Sum64(a.bios[:]) ^ mixed(uint64(w.window)^0x1d8e4e27c47d124f))

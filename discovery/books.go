@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"math"
+
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -14,30 +16,23 @@ func (s *Selector) keepBooks(view *store.View, changed []int) {
 	l := s.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := s.catalog.Load() == nil // these are the SVMs that are there at the start
 	l.moment = s.momentNow()
 	for i := len(l.books); i < view.NumSVMs(); i++ {
 		picks := s.table.Picks(i)
 		l.books = append(l.books, book{picks: picks, origin: picks, goodSince: -1})
+		l.marks = append(l.marks, mark{due: math.MaxInt64})
 	}
-	if first {
+	if l.history.made == 0 {
 		l.remember(s)
 	}
 	for _, i := range changed {
 		b := &l.books[i]
 		if e := view.SVM(i); e != nil {
 			l.enter(b, e)
-			b.dirty = true
+			l.touch(i)
 			s.bring(i)
 		} else if b.present {
 			l.strike(s, i)
-		}
-	}
-	for _, i := range changed {
-		if b := &l.books[i]; first && b.up {
-			b.ramp, b.dirty = false, true
-			b.age(true)
-			s.bring(i)
 		}
 	}
 }
@@ -49,10 +44,12 @@ func (l *ledger) enter(b *book, e *store.SVMEntry) {
 	b.pools = pools
 	b.joinPools()
 	wanted := e.Wanted()
-	b.unread = b.unread || !b.present
+	if !b.present {
+		b.unread, b.came = true, l.moment.since
+	}
 	b.fresh = b.fresh || b.hardCap != int32(e.HardCap)
 	b.present, b.id, b.hash = true, e.ID, hashSVM(e.ID)
-	b.pinned, b.admin = e.Pinned, wanted == store.Draining || wanted == store.Down
+	b.admin = wanted == store.Draining || wanted == store.Down
 	b.drain, b.hardCap, b.weight = drainOf(e), int32(e.HardCap), int32(e.Weight())
 	b.rank = l.rank(b.hash)
 }
@@ -65,6 +62,7 @@ func (l *ledger) strike(s *Selector, i int) {
 	picks := s.table.Picks(i)
 	l.crowd.change(picks-b.picks, -a.then.Load())
 	a.publish(uint64(l.gateways.Load())<<32, 0, 0, 0, 0)
+	l.marks[i] = mark{report: s.table.Load(i).Report(), due: math.MaxInt64}
 	*b = book{picks: picks, origin: b.origin, heard: b.heard, goodSince: -1, quiet: quiet{listed: b.listed}}
 }
 

@@ -120,10 +120,13 @@
 //
 // An SVM at its hard cap is not usable for agents that do not have it. One gateway
 // never sends it more: picks are counted before the answer is given, and a question
-// that finds the last place taken meanwhile is decided again. Several share
-// what is left: each may send its part before they have told each other. Agents
-// that were sent shortly before a report are counted beside it, because they may
-// not have been connected yet.
+// that finds the last place taken meanwhile is decided again. Several share what is
+// left: each may send its part before they have told each other, and gets a new one when
+// all have. So they do not cross a cap together either, as long as what one tells
+// arrives before the next one tells and all have the same report; what arrives later
+// lets them cross it by no more than what was not known. Less than one agent for each
+// gateway may stay free. Agents that were sent within [Connecting] before a report are
+// counted beside it, because they may not have been connected yet.
 //
 // # Rendezvous order
 //

@@ -21,7 +21,11 @@ type Standing struct {
 
 // Standing returns the account of an SVM, which must be in the table.
 func (s *Selector) Standing(id store.SVMID) Standing {
-	i := s.catalog.Load().byID[id]
+	return s.StandingAt(s.catalog.Load().byID[id])
+}
+
+// StandingAt returns the account with an index.
+func (s *Selector) StandingAt(i int) Standing {
 	a := &s.ledger.accounts[i]
 	t := a.traits.Load()
 	return Standing{

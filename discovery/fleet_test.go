@@ -138,7 +138,10 @@ func TestLosingAnSVMMovesExactlyItsAgents(t *testing.T) {
 				forgetSVM,
 				func(id store.SVMID) change { return configureSVM(id, "down", func(s *svm) { s.written = store.Down }) },
 				func(id store.SVMID) change {
-					return configureSVM(id, "draining", func(s *svm) { s.written = store.Draining })
+					return change{"drained at once", func(_ *world, tx *store.Tx) error {
+						_, err := tx.DrainSVM(id, 0)
+						return err
+					}}
 				},
 			} {
 				lost := plainSVM(i, 0).id

@@ -17,8 +17,9 @@ const nobody = -1
 
 // A forecaster lets all agents ask on a table that is supposed.
 type forecaster struct {
-	now  *Selector // as things are
-	then *Selector // as they would be
+	now   *Selector // as things are
+	still *Selector // the same, on a table of its own
+	then  *Selector // as they would be
 
 	newcomers   int         // spread over all VMs
 	newcomersOf map[int]int // by index of the tenant
@@ -47,6 +48,9 @@ func (s *Selector) forecast(ctx context.Context, change *Change) (Forecast, erro
 		return Forecast{}, err
 	}
 	var err error
+	if f.still, err = s.suppose(new(Change)); err != nil {
+		return Forecast{}, err
+	}
 	if f.then, err = s.suppose(change); err != nil {
 		return Forecast{}, err
 	}
@@ -66,60 +70,78 @@ func (s *Selector) forecast(ctx context.Context, change *Change) (Forecast, erro
 }
 
 // takeStock finds out where all agents are. Estimates have those that were sent to their
-// SVM. Of the others, too, each is thought to be where it would be sent now, and what
-// reports do not account for of them is added.
+// SVM. The others are sent to one now; where reports tell of agents whom nobody was seen
+// to send, it is they, else they count as well.
 func (f *forecaster) takeStock(ctx context.Context) error {
 	f.count()
 	f.tally = newTally(f.then)
-	sent, others := make([]int, len(f.tally.before)), make([]int, len(f.tally.before))
-	n := 0
-	f.then.table.ScanVMs(func(place int, _ store.BIOSID, slot store.Slot) bool {
-		if f.then.catalog.Load().counts(slot) {
-			at, remembered, was := f.present(slot)
-			f.before[place] = int32(at)
-			f.tally.of(slot).before.count(was)
-			switch {
-			case at != nobody && remembered:
-				sent[at]++
-			case at != nobody:
-				others[at]++
+	c, unknown := f.then.catalog.Load(), make([]int, len(f.tally.before))
+	for i := range f.still.catalog.Load().view.NumSVMs() {
+		unknown[i] = f.still.agents(i)
+	}
+	asked, every := 0, max(1, f.all/pulses)
+	each := func(fn func(place int, slot store.Slot)) error {
+		f.then.table.ScanVMs(func(place int, _ store.BIOSID, slot store.Slot) bool {
+			if c.counts(slot) {
+				fn(place, slot)
 			}
+			asked++
+			return asked%1024 != 0 || ctx.Err() == nil
+		})
+		return ctx.Err()
+	}
+	if err := each(func(place int, slot store.Slot) {
+		if at := c.remembered(slot); at != nobody && !f.inactive(slot) {
+			f.before[place] = int32(at)
+			f.tally.of(slot).before.count(Assigned)
+			unknown[at]--
 		}
-		n++
-		return n%1024 != 0 || ctx.Err() == nil
-	})
-	for i := range sent {
-		unknown := max(0, f.then.agents(i)-sent[i])
-		f.then.table.Pick(i, int32(max(0, others[i]-unknown)))
+	}); err != nil {
+		return err
+	}
+	if err := each(func(place int, slot store.Slot) {
+		if f.before[place] != nobody {
+			return
+		}
+		at, was := f.send(slot)
+		f.before[place] = int32(at)
+		f.tally.of(slot).before.count(was)
+		if at == nobody {
+			return
+		}
+		if unknown[at]--; unknown[at] >= 0 {
+			f.still.table.Pick(at, -1)
+		} else {
+			f.then.table.Pick(at, +1)
+		}
+		if asked%every == 0 {
+			f.still.pulse()
+		}
+	}); err != nil {
+		return err
 	}
 	f.then.pulse()
 	f.tally.before = loadsOf(f.then)
-	return ctx.Err()
+	return nil
+}
+
+// inactive reports whether the tenant of a VM is inactive as things are.
+func (f *forecaster) inactive(slot store.Slot) bool {
+	c := f.now.catalog.Load()
+	return !c.knows(slot) || c.tenants[slot.Tenant()].inactive
+}
+
+// send returns where an agent would be sent, as things are, that was sent nowhere.
+func (f *forecaster) send(slot store.Slot) (at int, was Result) {
+	if f.inactive(slot) {
+		return nobody, TenantInactive
+	}
+	return askOf(f.still, &f.answer, slot, nobody, nobody)
 }
 
 // counts reports whether a VM is one of those that are asked.
 func (c *catalog) counts(slot store.Slot) bool {
 	return c.knows(slot) && !c.tenants[slot.Tenant()].gone
-}
-
-// present returns where an agent is before the change, if it is served: where it is
-// remembered to be or, if it is not, where it would be sent if it asked now.
-func (f *forecaster) present(slot store.Slot) (at int, remembered bool, was Result) {
-	c := f.now.catalog.Load()
-	if !c.knows(slot) {
-		return nobody, false, NotRegistered
-	}
-	if c.tenants[slot.Tenant()].inactive {
-		return nobody, false, TenantInactive
-	}
-	if at = c.remembered(slot); at != nobody {
-		return at, true, Assigned
-	}
-	f.now.decideFor(&Query{Limit: 1}, &f.answer, slot, true, false)
-	if f.answer.Result != Assigned {
-		return nobody, false, f.answer.Result
-	}
-	return int(f.answer.picks[0].index), false, Assigned
 }
 
 // remembered returns the SVM that a VM's agent was last sent to, if there still is one.
@@ -139,7 +161,7 @@ func (f *forecaster) askAtOnce(a agent) {
 			remembered, said = nobody, from
 		}
 	}
-	to, result := f.ask(a.slot, remembered, said)
+	to, result := askOf(f.then, &f.answer, a.slot, remembered, said)
 	f.recount(from, remembered, to)
 	f.places[a.n] = int32(to)
 	t := f.tally.of(a.slot)
@@ -153,7 +175,7 @@ func (f *forecaster) askAtOnce(a agent) {
 // askInTheEnd lets an agent ask again.
 func (f *forecaster) askInTheEnd(a agent) {
 	from := int(f.places[a.n])
-	to, result := f.ask(a.slot, from, nobody)
+	to, result := askOf(f.then, &f.answer, a.slot, from, nobody)
 	f.recount(from, from, to)
 	if to != nobody {
 		f.tally.fair[to] += f.then.fairShare(a.slot, to)
@@ -167,27 +189,27 @@ func (f *forecaster) askInTheEnd(a agent) {
 	}
 }
 
-// ask puts an agent's question to the supposed table, and returns where it is then. It
+// askOf puts an agent's question to a supposed table, and returns where it is then. It
 // is remembered to be at an SVM, or says that it is at one.
-func (f *forecaster) ask(slot store.Slot, remembered, said int) (int, Result) {
-	s, q, twin := f.then, Query{Limit: 1}, slot.Twin(slot.Hash())
+func askOf(s *Selector, a *Answer, slot store.Slot, remembered, said int) (int, Result) {
+	q, twin := Query{Limit: 1}, slot.Twin(slot.Hash())
 	if remembered != nobody {
 		twin.Assign(remembered)
 	}
 	if said != nobody {
 		q.Current = s.catalog.Load().svms[said].entry.ID
 	}
-	s.selectFor(&q, &f.answer, twin, true)
+	s.selectFor(&q, a, twin, true)
 	if len(s.misses) > 0 { // at once, or the next would have to scan, too
 		s.buildMissed(<-s.misses)
 	}
-	switch f.answer.Result {
+	switch a.Result {
 	case Assigned:
-		return int(f.answer.picks[0].index), Assigned
+		return int(a.picks[0].index), Assigned
 	case OverCapacity: // it is told of nothing better than what it has
 		return max(remembered, said), OverCapacity
 	default:
-		return nobody, f.answer.Result
+		return nobody, a.Result
 	}
 }
 

@@ -1,9 +1,13 @@
 package discovery_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/svmgate/svmgate/discovery"
@@ -14,18 +18,22 @@ import (
 // records between the tables; what the selectors tell goes to the others by itself, unless
 // the gateway is cut off.
 type gang struct {
-	t    testing.TB
-	all  []*gateway
-	ttl  time.Duration
-	cfg  discovery.Config
-	lose func(from, to *gateway) bool // whether a telling gets lost; nil: none does
+	t   testing.TB
+	all []*gateway
+	ttl time.Duration
+	cfg discovery.Config
+
+	// meddle says whether a telling comes through. If nil, all do. It is called, and may
+	// be changed, under mu.
+	mu     sync.Mutex
+	meddle func(from, to *gateway, epoch uint64, list []discovery.Sighting) bool
 }
 
 type gateway struct {
 	name  string
 	table *store.Table
 	sel   *discovery.Selector
-	count int // of gateways, as it sees it; 0: all that there are
+	count atomic.Int32 // of gateways, as it sees it; 0: all that there are
 	news  []store.Record
 }
 
@@ -69,16 +77,14 @@ func (g *gang) start(w *gateway) {
 	g.t.Helper()
 	cfg := g.cfg
 	cfg.Table, cfg.Node = w.table, w.name
+	size, all := len(g.all), slices.Clone(g.all)
 	cfg.Gateways = func() int {
-		if w.count > 0 {
-			return w.count
-		}
-		return len(g.all)
+		return int(cmp.Or(w.count.Load(), int32(size)))
 	}
 	cfg.Tell = func(epoch uint64, list []discovery.Sighting) {
-		for _, o := range g.all {
-			if o != w && o.sel != nil && (g.lose == nil || !g.lose(w, o)) {
-				o.sel.Hear(w.name, epoch, list)
+		for _, o := range all {
+			if to := g.through(w, o, epoch, list); to != nil {
+				to.Hear(w.name, epoch, list)
 			}
 		}
 	}
@@ -86,8 +92,20 @@ func (g *gang) start(w *gateway) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.mu.Lock()
 	w.sel = sel
+	g.mu.Unlock()
 	g.t.Cleanup(sel.Close)
+}
+
+// through returns the selector that a telling comes to, or nil if it gets lost.
+func (g *gang) through(from, to *gateway, epoch uint64, list []discovery.Sighting) *discovery.Selector {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if from == to || g.meddle != nil && !g.meddle(from, to, epoch, list) {
+		return nil
+	}
+	return to.sel
 }
 
 // update changes the table of a gateway.
@@ -154,6 +172,17 @@ func (w *gateway) reserve(id store.SVMID, n int) (sent int) {
 		sent++
 	}
 	return sent
+}
+
+// sweep lets time pass as a daemon does.
+func (g *gang) sweep(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		time.Sleep(min(time.Second, time.Until(end)))
+		for _, w := range g.all {
+			w.table.Sweep(time.Now())
+		}
+		synctest.Wait()
+	}
 }
 
 // beat brings all ledgers up to the moment.

@@ -30,6 +30,7 @@ type generator struct {
 	rare  float64
 	hosts int
 	usual store.Platform
+	even  bool
 }
 
 // epoch is when every world begins: when the time of a bubble does.
@@ -46,6 +47,10 @@ func newScript(seed, n uint64, asks int) script {
 		matrix:       pick(g, nil, nil, map[string][]string{"12.0": {"6.0", "6.1", "7.0"}, "99.9": {"5.2"}, "12.1": nil}),
 	}}
 	svms := g.size(n)
+	unsettled := pick(g, 0, 0, 0.03, 0.3, 1) // how many SVMs something is found of
+	if g.even = g.chance(0.5); g.chance(0.2) {
+		sc.steps = append(sc.steps, findsCalm(false))
+	}
 	g.rare, g.hosts, g.usual = pick(g, 0.03, 0.1, 0.3), 3, pick(g, store.Hypervisor, store.OpenStack)
 	if svms > 50 {
 		g.rare, g.hosts = pick(g, 0, 0.02, 0.1), 1+svms/pick(g, 1, 10, 100)
@@ -62,7 +67,7 @@ func newScript(seed, n uint64, asks int) script {
 		s := g.svm()
 		g.svms = append(g.svms, s)
 		sc.steps = append(sc.steps, putSVM(s))
-		if g.chance(g.rare) {
+		if g.chance(unsettled) {
 			sc.steps = append(sc.steps, finds(s.id, g.finding()))
 		}
 	}
@@ -165,7 +170,7 @@ func (g *generator) config(i int) store.SVMConfig {
 		Address:  fmt.Sprintf("10.9.%d.%d", i/250, i%250),
 		Tags:     odd(g, nil, []string{"gold"}, []string{"silver", "gold"}, []string{"lead"}),
 		Capacity: odd(g, 1000, 0, 1, 7, 250, 1000, 4000, 16000, 100000),
-		HardCap:  odd(g, 0, 1, 2, 3, 1000),
+		HardCap:  odd(g, 0, 1, 2, 3, 13, 14, 1000),
 		Pinned:   odd(g, false, true),
 	}
 	if len(g.tenants) > 0 {
@@ -177,13 +182,19 @@ func (g *generator) config(i int) store.SVMConfig {
 
 func (g *generator) finding() finding {
 	return finding{
-		held: g.chance(0.3), suspect: g.chance(0.2), settled: g.chance(0.5),
+		held: g.chance(0.3), suspect: g.chance(0.1), settled: g.chance(0.3),
 		open: pick(g, 1, 2, 7, 8, 8), leaving: pick(g, 0, 20_000, 45_000, 65_534, 65_535),
 	}
 }
 
-// load repeats often, so that there are ties to break, and meets hard caps.
-func (g *generator) load() int { return pick(g, 0, 1, 1, 2, 2, 3, 999, 1000) }
+// load repeats often, so that there are ties to break, and meets hard caps. In some
+// worlds no SVM has much more than others, and many have too much.
+func (g *generator) load() int {
+	if g.even {
+		return pick(g, 10, 10, 10, 10, 10, 11, 12, 17)
+	}
+	return pick(g, 0, 1, 1, 2, 2, 3, 999, 1000)
+}
 
 func (g *generator) facts() store.SVMFacts {
 	return store.SVMFacts{

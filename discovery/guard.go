@@ -121,7 +121,7 @@ func (l *ledger) storm() {
 func (b *book) lately(at moment) bool { return b.lost && at.since-b.lostAt < guardWithin }
 
 func (b *book) mayHold(at moment) bool {
-	return b.lost && b.storm && !b.admin && at.since-b.lostAt < guardFor && at.since >= b.elsewhere
+	return b.lost && b.storm && at.since-b.lostAt < guardFor && at.since >= b.elsewhere
 }
 
 // silent reports whether others are to be told that the SVM is silent here.

@@ -15,7 +15,10 @@ func (w *walk) balance() {
 		}
 		w.move(w.best)
 	default:
-		group, ok := w.keeps()
+		group, ok := w.best, w.keepsPlainly()
+		if !ok {
+			group, ok = w.keeps()
+		}
 		switch {
 		case !ok:
 			w.place()
@@ -45,6 +48,18 @@ func (w *walk) having(slot store.Slot, registered bool) {
 	} else if i, ok := w.c.byID[w.q.Current]; ok {
 		w.have, w.says = i, true
 	}
+}
+
+// keepsPlainly is keeps for most of the agents that do not have the first SVM of their
+// order, and looks at little: theirs is a member of the best group, if that is large, and
+// nothing is the matter with it. An SVM that is Ready has no hard cap.
+func (w *walk) keepsPlainly() bool {
+	if w.inBest == 0 || w.best >= groups || w.nearby || w.wholly == nil {
+		return false
+	}
+	i, large := w.have, w.wholly.classes[w.best/2].large
+	return large != nil && large.has(uint32(i)) && w.s.table.Ready(i) &&
+		w.s.ledger.accounts[i].traits.Load()&traitSuspect == 0 && !w.hasFailed(uint32(i))
 }
 
 // keeps reports whether the agent may keep its SVM, were there not too many on it,

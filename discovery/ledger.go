@@ -45,7 +45,8 @@ type ledger struct {
 
 	// mu is held by nobody who waits for anything: changes of the table wait for it.
 	mu      sync.Mutex
-	books   []book // by index of the SVM
+	marks   []mark // by index of the SVM
+	books   []book // the same
 	history history
 	peers   peers
 	pools   pools
@@ -93,16 +94,25 @@ type moment struct {
 	since time.Duration // since the selector was made
 }
 
+// A mark is what an account was worked out from. It is worked out anew when one of these
+// differs, or when it is due. They lie apart from the books because every pulse looks at
+// all of them.
+type mark struct {
+	report store.Report
+	due    time.Duration // 0: now
+	picks  int32
+	state  store.SVMState
+}
+
+// touch makes an account due.
+func (l *ledger) touch(i int) { l.marks[i].due = 0 }
+
 // A book is what the ledger has beside an SVM's account. Its counts of agents wrap around
 // as picks do: only differences mean something.
 type book struct {
-	// What the account was worked out from. It is worked out anew when one of them
-	// differs, when the book is dirty, or when it is due.
 	report store.Report
 	picks  int32
 	state  store.SVMState
-	dirty  bool
-	due    time.Duration
 
 	// There are report.Agents + (picks - base) + (heard - heardBase) - faded agents, as
 	// far as one can know. Picks beyond told count for the other gateways too.
@@ -112,12 +122,13 @@ type book struct {
 	heardBase int32         // those that the report has
 	faded     int32         // what was taken off because no report comes
 	early     int32         // sent so shortly before the report that it may not have them
+	due       time.Duration // when it changes by itself, see wake
 	fadeAt    int64         // when half of it fades: milliseconds since 1970
 	origin    int32         // picks when the selector was made
 	id        store.SVMID   //
 	hash      uint64        // of id
 	present   bool          // there is such an SVM
-	pinned    bool          //
+	came      time.Duration // when it did
 	admin     bool          // took it away: it drains, or is written to be down
 	drain     drain         //
 	hardCap   int32         //

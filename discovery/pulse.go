@@ -53,7 +53,7 @@ func (l *ledger) pulseAt(s *Selector, at moment) {
 		s.bring(i)
 	}
 	for _, i := range l.guard() {
-		l.books[i].dirty = true
+		l.touch(i)
 		s.bring(i)
 	}
 	l.now.Store(int64(at.since))
@@ -81,7 +81,9 @@ func (l *ledger) follow(at moment) {
 		if names {
 			b.rank = l.rank(b.hash)
 		}
-		b.dirty = b.dirty || b.hardCap > 0
+		if b.hardCap > 0 {
+			l.touch(i)
+		}
 	}
 }
 
@@ -89,30 +91,34 @@ func (l *ledger) rank(svm uint64) int32 {
 	return rankOf(svm, l.peers.own, l.peers.hashes, l.gateways.Load())
 }
 
-// soil makes all books dirty, because gateways have come or gone.
+// soil makes all accounts due, because gateways have come or gone.
 func (l *ledger) soil() {
 	for i := range l.books {
 		b := &l.books[i]
-		b.dirty, b.rank = true, l.rank(b.hash)
+		b.rank = l.rank(b.hash)
+		l.touch(i)
 	}
 }
 
 // bring works out an account, if anything may have changed it.
 func (s *Selector) bring(i int) {
-	b := &s.ledger.books[i]
-	load, picks := s.table.Load(i), s.table.Picks(i)
-	report, state := load.Report(), load.State()
-	if !b.dirty && picks == b.picks && report == b.report && state == b.state && s.ledger.moment.since < b.due {
+	l := s.ledger
+	now := mark{report: s.table.Load(i).Report(), picks: s.table.Picks(i), state: s.table.Load(i).State()}
+	m := &l.marks[i]
+	if now.picks == m.picks && now.report == m.report && now.state == m.state && l.moment.since < m.due {
 		return
 	}
-	if b.present {
-		s.ledger.audit(s, i, report, state, picks)
+	now.due = math.MaxInt64
+	if b := &l.books[i]; b.present {
+		l.audit(s, i, now)
+		now.due = b.due
 	}
-	b.dirty = false
+	*m = now
 }
 
 // audit works out an account.
-func (l *ledger) audit(s *Selector, i int, report store.Report, state store.SVMState, picks int32) {
+func (l *ledger) audit(s *Selector, i int, now mark) {
+	report, picks := now.report, now.picks
 	a, b, at := &l.accounts[i], &l.books[i], l.moment
 	b.due = math.MaxInt64
 	if report != b.report || b.unread {
@@ -134,7 +140,7 @@ func (l *ledger) audit(s *Selector, i int, report store.Report, state store.SVMS
 	}.ceiling(a.ceiling.Load())
 	b.fresh, b.retold, b.picks = false, false, picks
 
-	l.observe(i, state)
+	l.observe(i, now.state)
 	a.publish(uint64(gateways)<<32|uint64(uint32(offset)), ceiling, then, b.weight, b.traits(at, s.returnAfter, picks-ceiling >= 0))
 }
 

@@ -67,17 +67,14 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 	// The pick is counted before the answer stands: so no two questions that come
 	// together take an SVM over its hard cap.
 	for tries := 0; !s.reserve(int(a.picks[0].index)); tries++ {
-		c, _ = s.decideFor(q, a, slot, true, tries == maxTries)
+		s.decideFor(q, a, slot, true, tries == maxTries)
 		if a.Result != Assigned || slot.Assigned() == int(a.picks[0].index) {
 			return
 		}
 	}
 	first := int(a.picks[0].index)
-	was := slot.Assign(first)
-	switch {
-	case was == first: // another question of the same agent was faster
-		was = first
-	case was < 0:
+	was := slot.Assign(first) // first itself, if another question of the same agent was faster
+	if was < 0 {
 		was = current
 	}
 	if was >= 0 {

@@ -58,17 +58,19 @@ type Config struct {
 	// that are well served move to it. If 0, 10 minutes; less than 0 means at once.
 	ReturnAfter time.Duration
 
-	// Node is the name by which the other gateways hear this one. If empty, a hard cap that
-	// several gateways share may stay short of by less than one agent for each of them.
+	// Node is the name by which the other gateways hear this one. If it is empty, or not all
+	// of the others have been heard, this gateway leaves to them what does not divide evenly
+	// of what is left under a hard cap.
 	Node string
 
 	// Gateways returns how many gateways answer agents at present, this one included.
 	// It is called at every pulse. If nil, this one is alone.
 	Gateways func() int
 
-	// Tell is called every [TellEvery], if there is something to tell, by one
-	// goroutine, which it must not hold up for long; the other gateways are to [Selector.Hear]
-	// what it is given. If nil, nobody is told.
+	// Tell is called every [TellEvery] while there are other gateways, by one goroutine,
+	// which it must not hold up for long; they are to [Selector.Hear] what it is given. A
+	// list may be heard in parts; the first part counts as all of it for the sharing of hard
+	// caps. If nil, nobody is told.
 	Tell func(epoch uint64, list []Sighting)
 
 	// Admission bounds how many agents of a tenant a gateway sends to another SVM than

@@ -14,6 +14,10 @@ const (
 
 	retellIn = 30 // tellings in which everything is told once, for what was lost: a minute
 
+	// sameStart is how much older than this one a gateway may be so that all its picks
+	// count: those of a gateway that served for a day are in the reports.
+	sameStart = time.Minute
+
 	maxPeers      = 255         // other gateways that are heard
 	peerForgotten = time.Minute // without hearing of it
 )
@@ -44,13 +48,14 @@ type peer struct {
 	heard  time.Duration // when it was heard last
 	number int           // of the last telling, of all that were made or heard
 	live   bool
+	counts []int32 // picks that it told of, by index of the SVM
 
-	// counts are the picks that it told of, by index of the SVM. Of a gateway that is
-	// older than this one the first that is heard of an SVM says nothing: known has bits
-	// for where there was a first.
-	younger bool
-	counts  []int32
-	known   []uint64
+	// Of a gateway that is older than this one the first count of an SVM says nothing,
+	// unless the SVM came after first, when the gateway was heard first. Known has bits
+	// for where there was a first count.
+	older bool
+	first time.Duration
+	known []uint64
 }
 
 // peers are the other gateways, and what was told to them.
@@ -105,11 +110,12 @@ func (p *peers) gateway(name string, epoch uint64, at moment) *peer {
 		if p.byName == nil {
 			p.byName = map[string]*peer{}
 		}
-		o = &peer{epoch: epoch, hash: xxhash.Sum64String(name), younger: epoch >= p.epoch}
+		o = &peer{epoch: epoch, hash: xxhash.Sum64String(name), first: at.since}
+		o.older = epoch < p.epoch && p.epoch-epoch > uint64(sameStart)
 		p.byName[name] = o
 	}
 	if o.epoch != epoch { // it has started anew, and counts from 0
-		o.epoch, o.younger, o.counts, o.known = epoch, true, nil, nil
+		o.epoch, o.older, o.counts, o.known = epoch, false, nil, nil
 	}
 	p.number++
 	p.heard, p.ever = at.since, true
@@ -128,27 +134,30 @@ func (p *peers) evict(at moment) bool {
 	return false
 }
 
-// news is how many more picks a gateway tells of than before.
-func (o *peer) news(i int, picks int32) int32 {
+// news is how many more picks a gateway tells of than before, of an SVM that there is
+// since a moment.
+func (o *peer) news(i int, picks int32, since time.Duration) int32 {
 	for i >= len(o.counts) {
 		o.counts = append(o.counts, make([]int32, i+1-len(o.counts)+i/4)...)
 	}
 	for i/64 >= len(o.known) {
 		o.known = append(o.known, 0)
 	}
-	was, known := o.counts[i], o.younger || o.known[i/64]>>(i%64)&1 == 1
+	was := o.counts[i]
 	o.counts[i] = picks
-	o.known[i/64] |= 1 << (i % 64)
-	if !known {
-		return 0
+	if o.older && o.known[i/64]>>(i%64)&1 == 0 {
+		o.known[i/64] |= 1 << (i % 64)
+		if since <= o.first {
+			return 0
+		}
 	}
 	return picks - was
 }
 
 // Hear takes in what another gateway told. Epoch is when that gateway started, in
 // nanoseconds since 1970 by its own clock: whenever it has started anew it is another,
-// and its picks count from 0. Of one that is older than this one, and was not heard
-// before, the first count of each SVM is where counting begins. Repeats and losses do no
+// and its picks count from 0. Of one that is older than this one, by more than a
+// minute, and was not heard before, the first count of each SVM is where counting begins. Repeats and losses do no
 // harm: what was lost is told again within a minute. Unknown SVMs are ignored, and so
 // are gateways when there are too many. Hear may be called by any number of goroutines,
 // and keeps nothing of list.
@@ -171,15 +180,17 @@ func (s *Selector) Hear(gateway string, epoch uint64, list []Sighting) {
 			continue
 		}
 		b := &l.books[i]
-		if news := o.news(i, told.Picks); news != 0 {
+		if news := o.news(i, told.Picks, b.came); news != 0 {
 			b.heard += news
-			b.dirty = true
+			l.touch(i)
 		}
 		if told.Suspect {
-			b.believed, b.dirty = at.since+believeFor, true
+			b.believed = at.since + believeFor
+			l.touch(i)
 		}
 		if told.Silent {
-			b.elsewhere, b.dirty = at.since+silenceHolds, true
+			b.elsewhere = at.since + silenceHolds
+			l.touch(i)
 		}
 	}
 }
@@ -209,7 +220,8 @@ func (s *Selector) toTell(at moment) []Sighting {
 			b.sent = news
 		}
 		if told := now.Picks + b.origin; b.told != told || b.hardCap > 0 {
-			b.told, b.retold, b.dirty = told, true, true
+			b.told, b.retold = told, true
+			l.touch(i)
 			s.bring(i)
 		}
 	}

@@ -39,13 +39,14 @@ func opened(age time.Duration) int {
 func (l *ledger) observe(i int, state store.SVMState) {
 	b, now := &l.books[i], l.moment.since
 	up := state == store.Ready || state == store.Suspect
+	first := l.pulse.Load() == 0 // the selector is being made
 	switch {
 	case up && !b.up:
 		if !b.held {
-			b.upSince, b.ramp = now, b.amongElders()
+			b.upSince, b.ramp = now, !first && b.amongElders()
 		}
 		b.quiet = quiet{listed: b.listed}
-	case !up && b.up && state == store.Down && !b.pinned && !b.admin:
+	case !up && b.up && state == store.Down && !b.admin:
 		l.lose(i)
 	case b.admin && !up:
 		b.quiet = quiet{listed: b.listed}
@@ -54,7 +55,7 @@ func (l *ledger) observe(i int, state store.SVMState) {
 	b.count(up)
 	takes := b.up || b.held
 	b.ramp = b.ramp && takes && opened(now-b.upSince) < slowStartSteps
-	b.age(takes && !b.ramp && (b.elder || now-b.upSince >= SlowStart))
+	b.age(takes && !b.ramp && (b.elder || first || now-b.upSince >= SlowStart))
 	if good := (state == store.Ready || b.held) && !b.suspect(l.moment); !good {
 		b.goodSince = -1
 	} else if b.goodSince < 0 {

@@ -61,7 +61,8 @@ func (s *Selector) Suspect(id store.SVMID, suspect bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ok && i < len(l.books) && l.books[i].present && l.books[i].probed != suspect {
-		l.books[i].probed, l.books[i].dirty = suspect, true
+		l.books[i].probed = suspect
+		l.touch(i)
 		s.bring(i)
 	}
 }
@@ -89,7 +90,8 @@ func (l *ledger) judge(s *Selector, i int, turn bool) {
 		all |= before
 	}
 	if b.present && bits.OnesCount64(all) >= doubtNeeds(int(l.accounts[i].then.Load())) {
-		b.until, b.dirty = l.moment.since+doubtFor, true
+		b.until = l.moment.since + doubtFor
+		l.touch(i)
 		b.before = [doubtSlices]uint64{}
 		all = 0
 		word.Store(0)

@@ -2,6 +2,7 @@ package discovery_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -204,4 +205,88 @@ func TestFailuresOfOthersSVMsCountNothing(t *testing.T) {
 			t.Errorf("after agents for whom one of the SVMs is: suspect %s", suspect())
 		}
 	})
+}
+
+// A settled SVM of a better class draws agents to the class, but not those that could
+// not reach it: to them the class is as if it were not settled.
+func TestASettledSVMDrawsThoseThatReachIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		settled, fresh, worse := plainSVM(0, 1000), plainSVM(1, 1000), plainSVM(2, 1000)
+		worse.facts.License = store.License{}
+		found := plain
+		found.settled = false
+		st := newStage(t, serving, putSVM(settled), putSVM(fresh), putSVM(worse), finds(fresh.id, found))
+		for _, bios := range randomBIOSIDs(20) {
+			q := discovery.Query{BIOS: bios, OS: store.OSServer, Current: worse.id}
+			var a discovery.Answer
+			st.pulse()
+			if st.standing.Decide(&q, &a); a.SVMs()[0].SVM.ID == worse.id {
+				t.Errorf("agent %v stays in a worse class", bios)
+			}
+			q.Failed = []store.SVMID{settled.id}
+			if st.standing.Decide(&q, &a); a.SVMs()[0].SVM.ID != worse.id {
+				t.Errorf("agent %v is drawn to a class whose settled SVM it could not reach", bios)
+			}
+			if why := st.ask(ask{q: q}); why != "" {
+				t.Error(why)
+			}
+		}
+	})
+}
+
+// Worlds seldom have agents whose turn it is to move. Here many have too many agents, of
+// two classes, local and not, and everybody is asked with each of them.
+func TestMovingIsTheOracles(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	met := map[string]int{}
+	for n := range uint64(24) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, n))
+			here := store.Path{Host: "here"}
+			var cs []change
+			for i := range 12 {
+				s := plainSVM(i, 1000)
+				s.reported = []int{10, 10, 10, 10, 17, 12}[r.IntN(6)]
+				if i%3 == 0 {
+					s.facts.License = store.License{}
+				}
+				if i%2 == 0 {
+					s.facts.Path = here
+				}
+				if r.IntN(4) == 0 {
+					s.config.HardCap = 17
+				}
+				found := finding{settled: r.IntN(20) == 0, open: 1 + r.IntN(8), suspect: r.IntN(20) == 0}
+				cs = append(cs, putSVM(s), finds(s.id, found))
+			}
+			agents := randomBIOSIDs(50)
+			for _, bios := range agents {
+				cs = append(cs, putVM(store.VM{BIOS: bios, Path: here, OS: store.OSServer}))
+			}
+			st := newStage(t, rules{dead: "192.0.2.1"}, cs...)
+			for range 2 {
+				st.wait(5 * time.Minute)
+				st.must(t, findsCalm(r.IntN(6) > 0))
+				for _, bios := range agents {
+					for i := range 12 {
+						q := discovery.Query{BIOS: bios, Current: plainSVM(i, 0).id, Limit: 1 + r.IntN(discovery.MaxLimit)}
+						if r.IntN(4) == 0 {
+							q.Failed = []store.SVMID{plainSVM(r.IntN(12), 0).id, plainSVM(r.IntN(12), 0).id}
+						}
+						if why := st.ask(ask{q: q}); why != "" {
+							t.Fatalf("seed %d, world %d: agent %v with %v: %s", seed, n, bios, q.Current, why)
+						}
+					}
+				}
+			}
+			for what, times := range st.world.met {
+				met[what] += times
+			}
+		})
+	}
+	for _, what := range []string{"moves", "moves but for a storm", "moves past what is better", "moves nowhere"} {
+		if met[what] < 3 {
+			t.Errorf("met %q %d times", what, met[what])
+		}
+	}
 }

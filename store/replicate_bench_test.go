@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -84,6 +86,30 @@ func BenchmarkScanBucket(b *testing.B) {
 		}
 		cpu.report(b, records, "record")
 	})
+}
+
+// BenchmarkClaim makes the slots of new VMs, in any order and as they come when a
+// table is taken over: bucket by bucket.
+func BenchmarkClaim(b *testing.B) {
+	ids := make([]BIOSID, 1_000_000)
+	for i := range ids {
+		ids[i] = numberedBIOS(i)
+	}
+	claim := func(b *testing.B) {
+		cpu := startMeter()
+		for b.Loop() {
+			table := new(vmTable)
+			for i := range ids {
+				table.claim(&ids[i])
+			}
+		}
+		cpu.report(b, b.N*len(ids), "vm")
+	}
+	b.Run("order=any", claim)
+	slices.SortStableFunc(ids, func(x, y BIOSID) int {
+		return cmp.Compare(bucketOf(hashBIOS(&x)), bucketOf(hashBIOS(&y)))
+	})
+	b.Run("order=buckets", claim)
 }
 
 // BenchmarkForget forgets what there is in a table without tombstones, and in one

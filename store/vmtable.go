@@ -176,25 +176,40 @@ const (
 func (sh *vmShard) seek(hash uint64, id *BIOSID) *vmSlot {
 	for {
 		arr := sh.slots.Load()
-		if slot := arr.seek(hash, id); slot != nil {
+		slot, probed := arr.seek(hash, id)
+		switch {
+		case slot == nil:
+			sh.rebuild(arr.homes, 2*arr.tail())
+		case arr.crowded(probed) && arr.homes*growNum/growDen < maxRoomy*homesFor(sh.claimed):
+			sh.rebuild(arr.homes*growNum/growDen+1, arr.tail())
+		default:
 			return slot
 		}
-		sh.rebuild(arr.homes, 2*arr.tail())
 	}
 }
 
-// seek returns the slot of id, or the first free one for it, or nil if the tail
-// ends before.
-func (a *vmSlots) seek(hash uint64, id *BIOSID) *vmSlot {
+// seek returns the slot of id, or the first free one for it, and how far that is
+// from its home; nil if the tail ends before.
+func (a *vmSlots) seek(hash uint64, id *BIOSID) (slot *vmSlot, probed int) {
 	k0, k1 := keyWords(id)
-	for i := a.home(hash); i < len(a.slots); i++ {
+	home := a.home(hash)
+	for i := home; i < len(a.slots); i++ {
 		slot := &a.slots[i]
 		if slot.facts.Load() == 0 || slot.key0.Load() == k0 && slot.key1.Load() == k1 {
-			return slot
+			return slot, i - home
 		}
 	}
-	return nil
+	return nil, 0
 }
+
+// crowded reports whether VMs crowd in a part of the array. They do when a table is
+// taken over from a peer, bucket by bucket: all of the first bucket are at home in
+// a sixteenth of the shard. The room of the others, which it gets then instead of
+// later, spares each VM to be compared with all that came before it. There is a
+// bound, for ids that are made to collide.
+func (a *vmSlots) crowded(probed int) bool { return probed > int(a.homes)/16+64 }
+
+const maxRoomy = 4 // times the homes that VMs need
 
 func (a *vmSlots) tail() int { return len(a.slots) - int(a.homes) }
 
@@ -230,7 +245,7 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 				continue
 			}
 			id := from.id()
-			to := next.seek(hashBIOS(&id), &id)
+			to, _ := next.seek(hashBIOS(&id), &id)
 			if to == nil {
 				sh.rebuild(homes, 2*tail)
 				return

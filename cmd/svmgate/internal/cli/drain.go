@@ -3,10 +3,12 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -26,15 +28,18 @@ drains already, --over and --rate change only how long it takes.`,
 			if err != nil {
 				return err
 			}
-			var paths []string
+			if err := conn.open(cmd); err != nil {
+				return err
+			}
+			var ids []string
 			for _, given := range args { // find all before one is drained
-				path, err := conn.openSVM(cmd, given)
+				id, err := conn.svmID(cmd.Context(), given)
 				if err != nil {
 					return err
 				}
-				paths = append(paths, path)
+				ids = append(ids, id)
 			}
-			return conn.drain(cmd, paths, body)
+			return conn.drain(cmd, ids, body)
 		},
 	}
 	f := cmd.Flags()
@@ -62,16 +67,17 @@ func drainBody(cmd *cobra.Command, over time.Duration, rate int) (any, error) {
 }
 
 // drain drains SVMs one by one, and says of each what becomes of its agents.
-func (c *connection) drain(cmd *cobra.Command, paths []string, body any) error {
-	done := page{Items: []json.RawMessage{}}
-	for _, path := range paths {
-		answer, err := c.send(cmd.Context(), "POST", path+"/drain", nil, body)
+func (c *connection) drain(cmd *cobra.Command, ids []string, body any) error {
+	if c.output == "json" {
+		return c.drainForJSON(cmd, ids, body)
+	}
+	// Asked before: once they drain, agents that are not remembered would not be there.
+	future, unknown := c.forecast(cmd.Context(), supposition{Lose: ids})
+	var drained []store.SVMID
+	for _, id := range ids {
+		answer, err := c.send(cmd.Context(), "POST", "/v1/svms/"+id+"/drain", nil, body)
 		if err != nil {
 			return err
-		}
-		done.Items = append(done.Items, answer)
-		if c.output == "json" {
-			continue
 		}
 		var s store.SVM
 		if err := json.Unmarshal(answer, &s); err != nil {
@@ -80,14 +86,29 @@ func (c *connection) drain(cmd *cobra.Command, paths []string, body any) error {
 		if _, err := fmt.Fprintln(cmd.OutOrStdout(), drainLine(&s)); err != nil {
 			return err
 		}
+		drained = append(drained, s.ID)
 	}
-	if c.output != "json" {
+	if unknown != nil {
+		cmd.PrintErrln("Where their agents will be can not be told now:", unknown)
 		return nil
 	}
-	if len(done.Items) == 1 {
-		return printJSON(cmd, done.Items[0])
+	return sayWhere(cmd, future, drained)
+}
+
+// drainForJSON drains SVMs and writes what was answered: the SVM, or a list of them.
+func (c *connection) drainForJSON(cmd *cobra.Command, ids []string, body any) error {
+	all := page{Items: []json.RawMessage{}}
+	for _, id := range ids {
+		answer, err := c.send(cmd.Context(), "POST", "/v1/svms/"+id+"/drain", nil, body)
+		if err != nil {
+			return err
+		}
+		all.Items = append(all.Items, answer)
 	}
-	text, err := json.Marshal(done)
+	if len(all.Items) == 1 {
+		return printJSON(cmd, all.Items[0])
+	}
+	text, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
@@ -101,4 +122,45 @@ func drainLine(s *store.SVM) string {
 	}
 	return fmt.Sprintf("SVM %s (%s) is %s: its agents (%d by its last report) are sent elsewhere %s",
 		orDash(s.Name), s.ID, s.State, s.ConnectedAgents, when)
+}
+
+// maxGoals is how many SVMs are named of those where an SVM's agents go.
+const maxGoals = 5
+
+// sayWhere tells where the agents of SVMs will be.
+func sayWhere(cmd *cobra.Command, forecast []byte, drained []store.SVMID) error {
+	var f discovery.Forecast
+	if err := json.Unmarshal(forecast, &f); err != nil {
+		return err
+	}
+	for _, id := range drained {
+		if line := goals(&f, id); line != "" {
+			fmt.Fprintln(cmd.OutOrStdout(), line)
+		}
+	}
+	now, then := f.Before, f.InTheEnd
+	if n := then.NoSVM + then.OverCapacity - now.NoSVM - now.OverCapacity; n > 0 {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s will find no SVM: for %d none passes the filters, for %d all that do are at their hard cap\n",
+			plural(n, "agent"), then.NoSVM, then.OverCapacity)
+	}
+	return nil
+}
+
+// goals says where the agents of an SVM go; nothing if nobody goes.
+func goals(f *discovery.Forecast, from store.SVMID) string {
+	var to []string
+	name := ""
+	for _, flow := range f.Flows {
+		if flow.From.ID == from {
+			name = nameOr(flow.From.Name, from)
+			to = append(to, fmt.Sprintf("%d to %s", flow.Agents, nameOr(flow.To.Name, flow.To.ID)))
+		}
+	}
+	switch {
+	case len(to) == 0:
+		return ""
+	case len(to) > maxGoals || f.FlowCount > len(f.Flows):
+		to = append(to[:min(len(to), maxGoals)], "some elsewhere")
+	}
+	return "From " + name + " will go " + strings.Join(to, ", ")
 }

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -62,41 +64,127 @@ what they do not say comes from the VM's record and the tenant's settings.`,
 	return cmd
 }
 
-// explanation is what is shown of a [discovery.Explanation].
-type explanation struct {
-	Sentence   string                `json:"sentence"`
-	Candidates []discovery.Candidate `json:"candidates"`
-}
+// Rows of an explanation that are for people.
+const (
+	rankedRows  = discovery.MaxLimit
+	removedRows = 10
+)
 
 func showExplanation(w io.Writer, body []byte) error {
-	var e explanation
+	var e discovery.Explanation
 	if err := json.Unmarshal(body, &e); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(w, "%s\n\n", e.Sentence); err != nil {
+	fmt.Fprintf(w, "%s\n\n", e.Sentence)
+	if err := showFacts(w, &e); err != nil {
 		return err
 	}
-	rows := make([]table.Row, 0, len(e.Candidates))
-	for _, c := range e.Candidates {
-		rank, why := "-", c.Reason
-		if c.Rank > 0 {
-			rank = fmt.Sprint(c.Rank)
-		}
-		if c.Removed != "" {
-			why = c.Removed + ": " + c.Reason
-		}
-		name := c.Name
-		if name == "" {
-			name = c.ID.String()
-		}
-		rows = append(rows, table.Row{rank, name, c.Address, yes(c.Licensed), yes(c.KeyMatch), yes(c.Local), c.State, c.Load, why})
+	ranked := 0
+	for ranked < len(e.Candidates) && e.Candidates[ranked].Rank > 0 {
+		ranked++
 	}
-	return printTable(w, table.Row{"RANK", "SVM", "ADDRESS", "LICENSED", "KEY FITS", "LOCAL", "STATE", "LOAD", "WHY"}, rows)
+	return errors.Join(showRanked(w, e.Candidates[:ranked]), showRemoved(w, e.Candidates[ranked:]))
 }
 
-func yes(b bool) string {
-	if b {
-		return "yes"
+// showFacts tells what was decided from, as far as it is known.
+func showFacts(w io.Writer, e *discovery.Explanation) error {
+	f := &e.Facts
+	var agent []string
+	add := func(text, format string) {
+		if text != "" {
+			agent = append(agent, fmt.Sprintf(format, text))
+		}
 	}
-	return "no"
+	add(f.Version, "version %s")
+	add(f.OS.String(), "%s")
+	add(f.Kind.String(), "%s")
+	add(f.Tag, "tag %s")
+	if f.Protection {
+		agent = append(agent, "protected connection")
+	}
+	add(f.Path.Host, "host %s")
+	add(f.Path.Cluster, "cluster %s")
+	add(f.Path.Zone, "zone %s")
+	rule := f.Algorithm.String()
+	if f.Scope != store.PathIgnore {
+		rule += " within the " + f.Scope.String()
+	}
+	rows := [][2]string{{"Agent", orDash(strings.Join(agent, ", "))}, {"Rule", rule + ", " + f.Load.String()}}
+	if t := e.Tenant; t != nil {
+		rows = append(rows, [2]string{"Tenant", fmt.Sprintf("%s (%v, %v)", t.Name, t.Type, t.Status)})
+	}
+	if h := e.Has; h != nil {
+		source := "as remembered"
+		if h.Says {
+			source = "as it says"
+		}
+		rows = append(rows, [2]string{"Has", nameOr(h.Name, h.ID) + ", " + source})
+	}
+	for _, row := range rows {
+		if _, err := fmt.Fprintf(w, "%-7s %s\n", row[0], row[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func showRanked(w io.Writer, list []discovery.Candidate) error {
+	rows := make([]table.Row, 0, len(list))
+	for i := range list {
+		c, why := &list[i], list[i].Reason
+		if i == 0 {
+			why = "the answer" // which the sentence has explained
+		}
+		rows = append(rows, table.Row{
+			c.Rank, nameOr(c.Name, c.ID), c.Address, standing(c), classOf(c), c.Load, c.Fair, count(c.HardCap), why,
+		})
+	}
+	header := table.Row{"RANK", "SVM", "ADDRESS", "STATE", "CLASS", "LOAD", "FAIR SHARE", "HARD CAP", "WHY"}
+	return sectionOf(w, header, rows, rankedRows)
+}
+
+func showRemoved(w io.Writer, list []discovery.Candidate) error {
+	rows := make([]table.Row, 0, len(list))
+	for i := range list {
+		c := &list[i]
+		rows = append(rows, table.Row{nameOr(c.Name, c.ID), c.Address, standing(c), c.Load, orDash(c.Removed), c.Reason})
+	}
+	return sectionOf(w, table.Row{"NOT RANKED", "ADDRESS", "STATE", "LOAD", "RULE", "WHY"}, rows, removedRows)
+}
+
+// sectionOf writes as many rows as are for people, and how many more there are.
+func sectionOf(w io.Writer, header table.Row, rows []table.Row, most int) error {
+	return section(w, header, rows[:min(len(rows), most)], len(rows), "")
+}
+
+// standing is an SVM's state with all that bears on it.
+func standing(c *discovery.Candidate) string {
+	text := c.State.String()
+	if c.Suspect && c.State != store.Suspect {
+		text += ", suspect"
+	}
+	if c.Held {
+		text += ", held"
+	}
+	if c.State == store.Draining {
+		text += fmt.Sprintf(" %d %%", c.Left)
+	} else if c.State == store.Ready && c.Open < 8 {
+		text += fmt.Sprintf(", open to %d/8", c.Open)
+	}
+	return text
+}
+
+// classOf is by what an SVM comes before others, or not.
+func classOf(c *discovery.Candidate) string {
+	parts := []string{"no licence", "key unfit", ""}
+	if c.Licensed {
+		parts[0] = "licensed"
+	}
+	if c.KeyMatch {
+		parts[1] = "key fits"
+	}
+	if c.Local {
+		parts[2] = ", local"
+	}
+	return parts[0] + ", " + parts[1] + parts[2]
 }

@@ -78,13 +78,11 @@ func printTable(w io.Writer, header table.Row, rows []table.Row) error {
 // numbers aligns the columns of numbers, with dashes where there is none.
 func numbers(header table.Row, rows []table.Row) (columns []table.ColumnConfig) {
 	for i := range header {
-		some := false
-		other := slices.ContainsFunc(rows, func(row table.Row) bool {
+		words := slices.ContainsFunc(rows, func(row table.Row) bool {
 			_, number := row[i].(int)
-			some = some || number
 			return !number && row[i] != "-"
 		})
-		if some && !other {
+		if !words {
 			columns = append(columns, table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight})
 		}
 	}

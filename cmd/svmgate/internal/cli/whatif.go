@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,20 +65,25 @@ returns to better SVMs and rebalancing are through.`,
 		if err := conn.open(cmd); err != nil {
 			return err
 		}
-		text, err := json.Marshal(what)
-		if err != nil {
-			return err
-		}
-		body, err := conn.do(cmd.Context(), request{
-			method: "POST", path: "/v1/whatif", contentType: "application/json",
-			body: strings.NewReader(string(text)), timeout: forecastTimeout,
-		})
+		body, err := conn.forecast(cmd.Context(), what)
 		if err != nil {
 			return err
 		}
 		return conn.print(cmd, body, func(w io.Writer) error { return showForecast(w, body) })
 	}
 	return cmd
+}
+
+// forecast asks what a change would lead to.
+func (c *connection) forecast(ctx context.Context, what supposition) ([]byte, error) {
+	text, err := json.Marshal(what)
+	if err != nil {
+		return nil, err
+	}
+	return c.do(ctx, request{
+		method: "POST", path: "/v1/whatif", contentType: "application/json",
+		body: strings.NewReader(string(text)), timeout: forecastTimeout,
+	})
 }
 
 // readAgents reads the values of --agents.
@@ -115,18 +121,18 @@ func showForecast(w io.Writer, body []byte) error {
 
 // sentences tell a forecast to who reads no tables.
 func sentences(f *discovery.Forecast) []string {
-	list := []string{fmt.Sprintf("Of %s nobody moves.", plural(f.Agents, "agent"))}
+	list := []string{fmt.Sprintf("Of %s nobody would move.", plural(f.Agents, "agent"))}
 	if m := f.Moves; m.AtOnce+m.InTheEnd > 0 {
-		list[0] = fmt.Sprintf("Of %s %d move at once; in the end %d are elsewhere.", plural(f.Agents, "agent"), m.AtOnce, m.InTheEnd)
+		list[0] = fmt.Sprintf("Of %s %d would move at once, and %d would be elsewhere in the end.", plural(f.Agents, "agent"), m.AtOnce, m.InTheEnd)
 		if m.Anyway > 0 {
-			list[0] += fmt.Sprintf(" Without the change %d would be.", m.Anyway)
+			list[0] += fmt.Sprintf(" Without the change it would be %d in the end.", m.Anyway)
 		}
 	}
 	switch n := f.AtOnce.Inactive - f.Before.Inactive; {
 	case n > 0:
-		list = append(list, plural(n, "agent")+" more belong to an inactive tenant, and would be sent where no SVM is.")
+		list = append(list, plural(n, "agent")+" more would belong to an inactive tenant, and be sent where no SVM is.")
 	case n < 0:
-		list = append(list, plural(-n, "agent")+" fewer belong to an inactive tenant.")
+		list = append(list, plural(-n, "agent")+" fewer would belong to an inactive tenant.")
 	}
 	if f.Stranded > 0 {
 		list = append(list, fmt.Sprintf("%s of %s would have no SVM: for %d none passes the filters, for %d all that do are at their hard cap.",
@@ -190,7 +196,8 @@ func showSVMs(w io.Writer, f *discovery.Forecast) error {
 	if same > 0 {
 		more = plural(same, "SVM") + " whose load stays the same"
 	}
-	return section(w, table.Row{"SVM", "CHANGE", "BEFORE", "AT ONCE", "IN THE END", "FAIR SHARE", "CAPACITY", "HARD CAP"}, rows, len(rows), more)
+	header := table.Row{"SVM", "CHANGE", "BEFORE", "AT ONCE", "IN THE END", "FAIR SHARE", "CAPACITY", "HARD CAP"}
+	return section(w, header, firstRows(rows), len(rows), more)
 }
 
 // changeOf is by how much a load changes.
@@ -203,7 +210,7 @@ func showFlows(w io.Writer, f *discovery.Forecast) error {
 	for _, flow := range f.Flows {
 		rows = append(rows, table.Row{nameOr(flow.From.Name, flow.From.ID), nameOr(flow.To.Name, flow.To.ID), flow.Agents})
 	}
-	return section(w, table.Row{"FROM", "TO", "AGENTS"}, rows, f.FlowCount, "")
+	return section(w, table.Row{"FROM", "TO", "AGENTS"}, firstRows(rows), f.FlowCount, "")
 }
 
 func showTenants(w io.Writer, f *discovery.Forecast) error {
@@ -215,20 +222,19 @@ func showTenants(w io.Writer, f *discovery.Forecast) error {
 		}
 		rows = append(rows, table.Row{name, t.Agents, t.Moves.AtOnce, t.Moves.InTheEnd, t.AtOnce.NoSVM, t.AtOnce.OverCapacity})
 	}
-	return section(w, table.Row{"TENANT", "AGENTS", "MOVE AT ONCE", "ELSEWHERE IN THE END", "NO SVM", "OVER CAPACITY"}, rows, f.TenantCount, "")
+	return section(w, table.Row{"TENANT", "AGENTS", "MOVE AT ONCE", "ELSEWHERE IN THE END", "NO SVM", "OVER CAPACITY"}, firstRows(rows), f.TenantCount, "")
 }
 
-// section writes a table after an empty line, as far as people read on; all is how many
-// rows there are. A table without rows is left out.
+// section writes a table after an empty line; all is how many rows there are. A table
+// without rows is left out.
 func section(w io.Writer, header table.Row, rows []table.Row, all int, more string) error {
-	shown := rows[:min(len(rows), shownRows)]
-	if len(shown) > 0 {
+	if len(rows) > 0 {
 		fmt.Fprintln(w)
-		if err := printTable(w, header, shown); err != nil {
+		if err := printTable(w, header, rows); err != nil {
 			return err
 		}
 	}
-	if left := all - len(shown); left > 0 {
+	if left := all - len(rows); left > 0 {
 		fmt.Fprintf(w, "and %d more (--output json has more)\n", left)
 	}
 	if more != "" {
@@ -236,6 +242,9 @@ func section(w io.Writer, header table.Row, rows []table.Row, all int, more stri
 	}
 	return nil
 }
+
+// firstRows are as many as people read.
+func firstRows(rows []table.Row) []table.Row { return rows[:min(len(rows), shownRows)] }
 
 // nameOr names what may have no name.
 func nameOr(name string, id fmt.Stringer) string {

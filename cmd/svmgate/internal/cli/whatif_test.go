@@ -49,13 +49,13 @@ func TestWhatIf(t *testing.T) {
 		args string
 		want []string
 	}{
-		{"", []string{"Of 200 agents nobody moves.", "with an SVM", "tenant inactive", "4 SVMs whose load stays the same"}},
-		{"--lose svm-3", []string{"Of 200 agents ", " move at once", "lost", "FAIR SHARE", "svm-3  svm-1", "acme"}},
+		{"", []string{"Of 200 agents nobody would move.", "with an SVM", "tenant inactive", "4 SVMs whose load stays the same"}},
+		{"--lose svm-3", []string{"Of 200 agents ", " would move at once", "lost", "FAIR SHARE", "svm-3  svm-1", "acme"}},
 		{"--lose svm-1,svm-2 --lose svm-3 --lose svm-4", []string{"150 agents of 1 tenant would have no SVM: for 150 none passes"}},
-		{"--lose svm-1,svm-2,svm-3", []string{"for 0 none passes the filters, for ", "1 SVM would be at the hard cap", "full"}},
+		{"--lose svm-1,svm-2,svm-3", []string{"for 0 none passes the filters, for 50 all", "1 SVM would be at the hard cap", "full"}},
 		{"--add 2 --like svm-1", []string{"new-1", "new-2", "added"}},
-		{"--activate globex", []string{"Of 200 agents nobody moves.", "50 agents fewer belong to an inactive tenant"}},
-		{"--deactivate acme --agents globex=10,5", []string{"165 agents more belong to an inactive tenant", "tenant inactive      50"}},
+		{"--activate globex", []string{"Of 200 agents nobody would move.", "50 agents fewer would belong to an inactive tenant"}},
+		{"--deactivate acme --agents globex=10,5", []string{"165 agents more would belong to an inactive tenant", "tenant inactive      50"}},
 	} {
 		out := g.must(append([]string{"whatif"}, strings.Fields(tt.args)...)...)
 		wantAll(t, "whatif "+tt.args, out, tt.want...)

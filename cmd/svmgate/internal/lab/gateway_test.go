@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,8 @@ type gateway struct {
 	i   int
 	cmd *exec.Cmd
 	log string // file
+
+	processors string // where it runs; empty if anywhere
 }
 
 // newLab starts n gateways, and returns once all are ready.
@@ -89,7 +92,11 @@ func (g *gateway) start() {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	g.cmd = exec.Command("nsenter", args...)
+	program := "nsenter"
+	if g.processors != "" {
+		program, args = "taskset", append([]string{"-c", g.processors, program}, args...)
+	}
+	g.cmd = exec.Command(program, args...)
 	g.cmd.Env = append(os.Environ(), "SVMGATE_ADMIN_PASSWORD=secret")
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	if err := g.cmd.Start(); err != nil {
@@ -102,6 +109,24 @@ func (g *gateway) start() {
 			_ = cmd.Wait()
 		}
 	})
+}
+
+// apart gives the gateway and this program, which asks it, the first half of the
+// processors, and the other half to all others, those started later too: a gateway
+// that joins is on a host of its own, and must not take the time of those that answer.
+func (g *gateway) apart() {
+	half := max(runtime.NumCPU()/2, 1)
+	own, others := fmt.Sprintf("0-%d", half-1), fmt.Sprintf("%d-%d", runtime.NumCPU()-half, runtime.NumCPU()-1)
+	for _, other := range g.lab.gateways {
+		other.processors = others
+	}
+	g.processors = own
+	g.lab.sh(fmt.Sprintf("taskset -acp %s %d", own, os.Getpid()))
+	for _, other := range g.lab.gateways {
+		if other.cmd.ProcessState == nil {
+			g.lab.sh(fmt.Sprintf("taskset -acp %s %d", other.processors, other.cmd.Process.Pid))
+		}
+	}
 }
 
 // kill ends the gateway as a power failure would.

@@ -48,7 +48,7 @@ func missing() []string {
 	if os.Geteuid() != 0 {
 		list = append(list, "root")
 	}
-	for _, tool := range []string{"unshare", "nsenter", "ip", "nft"} {
+	for _, tool := range []string{"unshare", "nsenter", "taskset", "ip", "nft"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			list = append(list, tool)
 		}

@@ -100,7 +100,7 @@ func (p *Prober) Stats() Stats {
 
 // Run probes until ctx ends. It is called once.
 func (p *Prober) Run(ctx context.Context) {
-	timer := time.NewTimer(rand.N(Every)) // gateways that start together do not probe together
+	timer := time.NewTimer(rand.N(Jitter)) // gateways that start together do not probe together
 	defer timer.Stop()
 	for {
 		select {
