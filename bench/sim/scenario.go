@@ -129,7 +129,7 @@ var crowd = Scenario{
 var tenants = Scenario{
 	Name: "tenants", Title: "Small tenants with SVMs of their own",
 	About: "40 tenants, ten of each kind: 50 or 500 agents, 4 or 16 SVMs that take no other's. All connect within " +
-		"60 s, and ask once more within the next five minutes.",
+		"60 s. A fifth agent on one of 16 SVMs is already 1.6 fair shares: what is too much there leaves by rebalancing.",
 	World: World{
 		Tenants:  []Tenants{{10, 50, 4}, {10, 50, 16}, {10, 500, 4}, {10, 500, 16}},
 		Gateways: 4, Report: 10 * time.Second, Silent: 0.05,
@@ -137,7 +137,8 @@ var tenants = Scenario{
 	Policies: everybody,
 	Figures: []Figure{
 		{"50 agents, 4 SVMs: busiest, × fair share", Times, AtMost, 1.5},
-		{"50 agents, 16 SVMs: busiest, × fair share", Times, AtMost, 1.5},
+		{"50 agents, 16 SVMs: busiest, × fair share of 3.1 agents", Times, Told, 0},
+		{"the same from ten minutes after the storm on", Times, AtMost, 1.5},
 		{"500 agents, 4 SVMs: busiest, × fair share", Times, AtMost, 1.5},
 		{"500 agents, 16 SVMs: busiest, × fair share", Times, AtMost, 1.5},
 	},
@@ -145,16 +146,11 @@ var tenants = Scenario{
 		r.arrive(time.Minute)
 		r.advance(65 * time.Second)
 		out.Loads = r.loads()
+		r.advance(10 * time.Minute)
+		all := r.peaks()
+		r.reset()
 		r.advance(5 * time.Minute)
-		at := 1
-		for _, kind := range r.Tenants {
-			peak := 0.0
-			for range kind.Count {
-				peak = max(peak, r.pools[at].peak)
-				at++
-			}
-			out.Figures = append(out.Figures, peak)
-		}
+		out.Figures = []float64{all[0], all[1], r.peaks()[1], all[2], all[3]}
 		return out
 	},
 }

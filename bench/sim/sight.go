@@ -65,9 +65,27 @@ func (r *run) loads() (list []float64) {
 // reset begins to count anew.
 func (r *run) reset() {
 	r.count, r.peak, r.overshot, r.emptiest = counts{}, 0, 0, 1
-	for i := range r.svms {
-		r.peak = max(r.peak, r.load(i))
+	for i := range r.pools {
+		r.pools[i].peak = 0
 	}
+	for i := range r.svms {
+		p, load := &r.pools[r.svms[i].pool], r.load(i)
+		r.peak, p.peak = max(r.peak, load), max(p.peak, load)
+	}
+}
+
+// peaks are those of the tenants that have SVMs of their own, by kind.
+func (r *run) peaks() (list []float64) {
+	at := 1
+	for _, kind := range r.Tenants {
+		peak := 0.0
+		for range kind.Count {
+			peak = max(peak, r.pools[at].peak)
+			at++
+		}
+		list = append(list, peak)
+	}
+	return list
 }
 
 // look notes how things are, once a second.
