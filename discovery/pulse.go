@@ -52,7 +52,7 @@ func (l *ledger) pulseAt(s *Selector, at moment) {
 	for i := range l.books {
 		s.bring(i)
 	}
-	for _, i := range l.guard() {
+	for _, i := range l.guard(s.table.SVMTTL()) {
 		l.touch(i)
 		s.bring(i)
 	}
