@@ -98,7 +98,7 @@
 //     suspicion makes no difference: were it wrong, thousands would move for nothing;
 //   - it is draining, and it is the agent's turn: they leave evenly over
 //     [store.Drain], in an order by a hash of agent and SVM;
-//   - its load is above its hard cap;
+//   - its load is above its hard cap, with what this gateway has not told counted once;
 //   - there is a better class (P1 to P3) with an SVM that is settled, which the agent
 //     could reach: that has been usable without a pause for [Config.ReturnAfter]. A
 //     flapping SVM drags nobody to and fro; an administrator's change of a tenant does

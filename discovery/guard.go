@@ -19,8 +19,9 @@ const (
 	guardPercent = 30 // of the SVMs of a pool
 	guardFor     = 5 * time.Minute
 
-	// guardAlone is how long after the last word of any other gateway this one counts as
-	// alone.
+	// guardAlone is how long after the last word of any other gateway, and a TTL of SVMs,
+	// this one counts as alone: whoever is cut off from gateways and SVMs at once takes
+	// those for silent only when the TTL has passed.
 	guardAlone = 10 * time.Minute
 
 	// silentFor is how long others are told that an SVM went silent, and silenceHolds
@@ -80,9 +81,9 @@ func (l *ledger) lose(i int) {
 }
 
 // guard decides which SVMs are held, and returns those for which that has changed.
-func (l *ledger) guard() (changed []int) {
+func (l *ledger) guard(ttl time.Duration) (changed []int) {
 	l.storm()
-	alone := l.gateways.Load() == 1 && (!l.peers.ever || l.moment.since-l.peers.heard >= guardAlone)
+	alone := l.gateways.Load() == 1 && (!l.peers.ever || l.moment.since-l.peers.heard >= ttl+guardAlone)
 	l.pools.lost = slices.DeleteFunc(l.pools.lost, func(i int) bool {
 		b := &l.books[i]
 		hold := !alone && b.mayHold(l.moment)

@@ -174,21 +174,26 @@ func TestAGatewayThatIsAloneHoldsNothing(t *testing.T) {
 		}
 	})
 	for _, c := range []struct {
-		silence time.Duration // of the other gateways, before the SVMs go silent
+		silence time.Duration // of the other gateways, before the last reports of SVMs
 		held    int
-	}{{9 * time.Minute, 10}, {11 * time.Minute, 0}} {
+	}{{0, 10}, {9 * time.Minute, 10}, {11 * time.Minute, 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGang(t, 2, nil)
 			alone := cutOff{gang: g, alone: g.all[1]}
 			for n := range 10 {
 				alone.ids = append(alone.ids, g.put(byte(n+1), nil))
 			}
-			g.sweep(g.ttl - c.silence)
+			g.sweep(time.Minute)
 			g.all[0].sel.Close()
 			g.all[1].count.Store(1)
-			g.sweep(c.silence + 2*time.Second)
+			g.sweep(c.silence)
+			for _, id := range alone.ids {
+				g.report(g.all[1], id, 0)
+			}
+			g.sweep(g.ttl + 2*time.Second)
 			if got := alone.held(); got != c.held {
-				t.Errorf("%d SVMs are held %v after the last word of another gateway, want %d", got, c.silence, c.held)
+				t.Errorf("%d SVMs are held whose last reports came %v after the last word of another gateway, want %d",
+					got, c.silence, c.held)
 			}
 		})
 	}

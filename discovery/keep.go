@@ -75,7 +75,7 @@ func (w *walk) keeps() (group int, ok bool) {
 	case state == store.Down && traits&traitHeld == 0,
 		!w.says && (state == store.Suspect || traits&traitSuspect != 0),
 		state == store.Draining && w.leaves(f, traits),
-		f.entry.HardCap > 0 && w.s.agents(i) > f.entry.HardCap:
+		w.s.over(i, f.entry.HardCap):
 		return 0, false
 	}
 	group = 2 * f.classOf(w.os)

@@ -69,6 +69,7 @@ func newLedger(s *Selector) *ledger {
 // only what has changed: readers have it in their caches.
 type account struct {
 	estimate atomic.Uint64 // gateways << 32 | offset: the estimate is offset + gateways * picks
+	told     atomic.Int32  // own picks that the other gateways know of
 	ceiling  atomic.Int32  // picks may come up to it, if the SVM is capped
 	then     atomic.Int32  // the estimate at the last pulse
 	weight   atomic.Int32  // capacity; 0 if there is no SVM
@@ -157,6 +158,20 @@ func (s *Selector) agents(i int) int {
 func (a *account) agents(picks int32) int32 {
 	estimate := a.estimate.Load()
 	return int32(estimate) + int32(estimate>>32)*picks
+}
+
+// over reports whether an SVM has more agents than its hard cap. What this gateway has
+// not told yet counts once: that the others did the same is a guess, which must cost
+// nobody the place that he has.
+func (s *Selector) over(i, hardCap int) bool {
+	return hardCap > 0 && int(s.ledger.accounts[i].known(s.table.Picks(i))) > hardCap
+}
+
+// known is how many agents there are if the other gateways have told of all of theirs.
+func (a *account) known(picks int32) int32 {
+	estimate := a.estimate.Load()
+	gateways := int32(estimate >> 32)
+	return int32(estimate) + gateways*picks - (gateways-1)*(picks-a.told.Load())
 }
 
 // full reports whether an SVM takes nobody beyond those that it has.

@@ -112,6 +112,59 @@ func TestAGatewayThatStartsAnewTakesNothingBack(t *testing.T) {
 	})
 }
 
+// A gateway that starts with nothing hears of picks before it knows the SVMs.
+func TestPicksOfADayAreNoNewsToANewGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGang(t, 2, nil)
+		a, b := g.all[0], g.all[1]
+		id := g.put(1, nil)
+		a.pick(id, 1000)
+		time.Sleep(time.Hour)
+		g.report(a, id, 1000)
+		time.Sleep(time.Minute)
+
+		b.sel.Close()
+		b.table = g.open(b.name).table
+		g.start(b)
+		time.Sleep(30 * time.Second)
+		if _, err := b.table.Apply(store.Batch{Records: collect(t, a.table), From: a.name}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute + 5*time.Second)
+		g.wantAgents("at first", id, 1000)
+		a.pick(id, 3)
+		time.Sleep(5 * time.Second)
+		g.wantAgents("after 3 more", id, 1003)
+		late := g.put(2, nil)
+		a.pick(late, 7)
+		time.Sleep(5 * time.Second)
+		g.wantAgents("of an SVM that came later", late, 7)
+	})
+}
+
+// What a gateway told before it started anew counts nothing when it comes late, but a
+// clock that was set back does not silence it for ever.
+func TestWhatAGatewayToldInAnEarlierLifeIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGang(t, 1, nil)
+		id := g.put(1, nil)
+		g.beat()
+		started := uint64(time.Now().UnixNano())
+		hear := func(life uint64, picks int32) {
+			epoch := started + life
+			g.all[0].sel.Hear("other", epoch, []discovery.Sighting{{SVM: id, Picks: picks}})
+		}
+		hear(1, 100)
+		hear(2, 5)
+		hear(1, 100)
+		hear(2, 5)
+		g.wantAgents("after a late telling", id, 105)
+		time.Sleep(61 * time.Second)
+		hear(1, 7)
+		g.wantAgents("after a start with an earlier clock", id, 112)
+	})
+}
+
 // A report counts the agents of the moment at which it was made. Those that were sent
 // after it count beside it, however late it comes.
 func TestALateReportLosesNoPickMadeAfterIt(t *testing.T) {

@@ -69,6 +69,7 @@ var verdicts = []string{
 // from the rules.
 func (st *stage) explain(q discovery.Query, met map[string]int) string {
 	q.Limit = discovery.MaxLimit
+	synctest.Wait() // a pulse that is due now would undo what is forced
 	st.pulse()
 	var a discovery.Answer
 	st.standing.Decide(&q, &a)

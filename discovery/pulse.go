@@ -56,7 +56,7 @@ func (l *ledger) pulseAt(s *Selector, at moment) {
 	for i := range l.books {
 		s.bring(i)
 	}
-	for _, i := range l.guard() {
+	for _, i := range l.guard(s.table.SVMTTL()) {
 		l.touch(i)
 		s.bring(i)
 	}
@@ -145,6 +145,9 @@ func (l *ledger) audit(s *Selector, i int, now mark) {
 	b.fresh, b.retold, b.picks = false, false, picks
 
 	l.observe(i, now.state)
+	if a.told.Load() != b.told {
+		a.told.Store(b.told)
+	}
 	a.publish(uint64(gateways)<<32|uint64(uint32(offset)), ceiling, then, b.weight, b.traits(at, s.returnAfter, picks-ceiling >= 0))
 }
 

@@ -15,7 +15,8 @@ const (
 	retellIn = 30 // tellings in which everything is told once, for what was lost: a minute
 
 	// sameStart is how much older than this one a gateway may be so that all its picks
-	// count: those of a gateway that served for a day are in the reports.
+	// count: those of a gateway that served for a day are in the reports. For as long this
+	// one may learn of SVMs that the others have had for a day.
 	sameStart = time.Minute
 
 	maxPeers      = 255         // other gateways that are heard
@@ -51,8 +52,9 @@ type peer struct {
 	counts []int32 // picks that it told of, by index of the SVM
 
 	// Of a gateway that is older than this one the first count of an SVM says nothing,
-	// unless the SVM came after first, when the gateway was heard first. Known has bits
-	// for where there was a first count.
+	// unless the SVM came after first, when the gateway was heard first, and not while this
+	// one may still have been learning of SVMs. Known has bits for where there was a first
+	// count.
 	older bool
 	first time.Duration
 	known []uint64
@@ -100,7 +102,8 @@ func (p *peers) follow(at moment, gateways int32) (names, round bool) {
 	return names, p.round && !was
 }
 
-// gateway returns the peer of a name, or nil if there are too many others.
+// gateway returns the peer of a name, or nil if there are too many others, or if it has
+// started anew since it told this.
 func (p *peers) gateway(name string, epoch uint64, at moment) *peer {
 	o := p.byName[name]
 	if o == nil {
@@ -113,6 +116,9 @@ func (p *peers) gateway(name string, epoch uint64, at moment) *peer {
 		o = &peer{epoch: epoch, hash: xxhash.Sum64String(name), first: at.since}
 		o.older = epoch < p.epoch && p.epoch-epoch > uint64(sameStart)
 		p.byName[name] = o
+	}
+	if epoch < o.epoch && at.since-o.heard < peerForgotten { // from before it started anew, and late
+		return nil
 	}
 	if o.epoch != epoch { // it has started anew, and counts from 0
 		o.epoch, o.older, o.counts, o.known = epoch, false, nil, nil
@@ -147,7 +153,7 @@ func (o *peer) news(i int, picks int32, since time.Duration) int32 {
 	o.counts[i] = picks
 	if o.older && o.known[i/64]>>(i%64)&1 == 0 {
 		o.known[i/64] |= 1 << (i % 64)
-		if since <= o.first {
+		if since <= max(o.first, sameStart) {
 			return 0
 		}
 	}

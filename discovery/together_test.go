@@ -290,3 +290,54 @@ func TestMovingIsTheOracles(t *testing.T) {
 		}
 	}
 }
+
+// What a gateway has not told counts for each of them, which may look like more than the
+// cap. That sends nobody away: neither who had the SVM nor who took its last place.
+func TestTheLastPlaceDrivesNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGang(t, 3, nil)
+		id := g.put(1, func(s *store.SVM) { s.HardCap, s.ConnectedAgents = 100, 95 })
+		g.put(2, func(s *store.SVM) { s.ConnectedAgents = 95 })
+		agents := randomBIOSIDs(20)
+		for _, bios := range agents {
+			g.update(g.all[0], func(tx *store.Tx) (bool, error) { return tx.PutVM(store.VM{BIOS: bios, OS: store.OSServer}) })
+		}
+		g.spread()
+		g.beat()
+		time.Sleep(10*time.Second + tellApart/2)
+		stay := func() {
+			for _, w := range g.all {
+				for _, bios := range agents {
+					q := discovery.Query{BIOS: bios, Current: id}
+					var a discovery.Answer
+					if w.sel.Decide(&q, &a); a.SVMs()[0].SVM.ID != id {
+						t.Fatalf("%s sends an agent away from %+v", w.name, w.sel.Standing(id))
+					}
+					if e := w.sel.Explain(&q); e.Candidates[0].ID != id {
+						t.Fatalf("%s explains that an agent leaves: %s", w.name, e.Sentence)
+					}
+				}
+			}
+		}
+		sent := 0
+		for _, w := range g.all {
+			sent += w.reserve(id, 100)
+			stay()
+		}
+		for range 40 {
+			time.Sleep(100 * time.Millisecond)
+			stay()
+		}
+		if sent != 5 {
+			t.Errorf("%d agents were sent, want 5", sent)
+		}
+		g.report(g.all[0], id, 101)
+		g.beat()
+		for _, w := range g.all {
+			var a discovery.Answer
+			if w.sel.Decide(&discovery.Query{BIOS: agents[0], Current: id}, &a); a.SVMs()[0].SVM.ID == id {
+				t.Errorf("%s lets an agent stay with %+v", w.name, w.sel.Standing(id))
+			}
+		}
+	})
+}

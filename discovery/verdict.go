@@ -131,7 +131,7 @@ func (x *explainer) leaves(has *Candidate) string {
 		return "is suspect"
 	case has.State == store.Draining && turn:
 		return "is draining, and it is this agent's turn"
-	case has.HardCap > 0 && x.s.agents(has.index) > has.HardCap:
+	case x.s.over(has.index, has.HardCap):
 		return fmt.Sprintf("has %d agents, and at most %d are allowed", has.Load, has.HardCap)
 	case x.returns(has):
 		return "is no longer the best: " + nameOf(x.usable[0]) + " " + x.advantage(x.usable[0], has)
