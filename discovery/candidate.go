@@ -126,7 +126,7 @@ func (x *explainer) candidate(m member) Candidate {
 	case c.State == store.Down && !c.Held:
 		c.Removed, c.Reason = ruleNames[ruleState], "is down"
 	case c.State == store.Draining:
-		c.Removed, c.Reason = ruleNames[ruleState], fmt.Sprintf("is draining; %d %% of its agents have had their turn to leave", c.Left)
+		c.Removed, c.Reason = ruleNames[ruleState], "is draining: it takes no new agents"
 	case x.s.full(i):
 		c.Removed, c.Reason = hardCap, fmt.Sprintf("has %d agents, at most %d are allowed", c.Load, c.HardCap)
 	}

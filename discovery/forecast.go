@@ -199,7 +199,7 @@ func askOf(s *Selector, a *Answer, slot store.Slot, remembered, said int) (int, 
 	if said != nobody {
 		q.Current = s.catalog.Load().svms[said].entry.ID
 	}
-	s.selectFor(&q, a, twin, true)
+	s.selectFor(&q, a, twin)
 	if len(s.misses) > 0 { // at once, or the next would have to scan, too
 		s.buildMissed(<-s.misses)
 	}

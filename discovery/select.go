@@ -19,16 +19,24 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	//     key in a mailbox, without waiting.
 	//  3. What the answer points to is immutable.
 	slot, ok := s.table.Lookup(&q.BIOS)
-	s.selectFor(q, a, slot, ok)
+	if c, registered := s.decideFor(q, a, slot, ok, false); registered {
+		s.conclude(c, slot, q, a)
+	}
 }
 
-// selectFor is Select for the VM of a slot; ok says whether it is registered.
-func (s *Selector) selectFor(q *Query, a *Answer, slot store.Slot, ok bool) {
-	c, registered := s.decideFor(q, a, slot, ok, false)
-	if registered && len(q.Failed) > 0 {
+// selectFor is Select for the registered VM of a slot.
+func (s *Selector) selectFor(q *Query, a *Answer, slot store.Slot) {
+	if c, registered := s.decideFor(q, a, slot, true, false); registered {
+		s.conclude(c, slot, q, a)
+	}
+}
+
+// conclude is what Select does beyond deciding.
+func (s *Selector) conclude(c *catalog, slot store.Slot, q *Query, a *Answer) {
+	if len(q.Failed) > 0 {
 		s.accuse(c, slot, q)
 	}
-	if !registered || a.Result != Assigned || slot.Assigned() == int(a.picks[0].index) {
+	if a.Result != Assigned || slot.Assigned() == int(a.picks[0].index) {
 		return // most answers; and a write would keep the processor from going on
 	}
 	s.assign(c, slot, q, a)

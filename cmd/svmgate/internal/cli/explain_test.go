@@ -43,7 +43,7 @@ func TestExplainShows(t *testing.T) {
 				"Rule    standard, balanced\nTenant  acme (complete, active)\n\nRANK  SVM",
 			"   1  svm-15  10.9.1.4  ready", "licensed, key fits, local",
 			"of a lower class: it is not local", "no licence, key fits", "of a lower class: no valid licence",
-			"NOT RANKED", "draining 100 %", "F1 version", "F3 tag",
+			"NOT RANKED", "draining 0 %", "it takes no new agents", "F1 version", "F3 tag",
 		}},
 		{[]string{"--current", store.SVMID{15: 2}.String()}, []string{"Has     svm-2, as it says", "kept: it is healthy; svm-15 is nearer"}},
 		{[]string{"--failed", store.SVMID{15: 15}.String()}, []string{"the agent could not reach it", "first in its order of 4 alike"}},
