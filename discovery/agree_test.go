@@ -253,6 +253,7 @@ func (st *stage) change(cs ...change) error {
 // wait lets time pass. Only within a bubble (testing/synctest) it takes none.
 func (st *stage) wait(d time.Duration) {
 	time.Sleep(d)
+	synctest.Wait() // for pulses that are due now, which would undo what is found next
 	st.table.Sweep(time.Now())
 	st.changed = true
 }

@@ -35,8 +35,12 @@ func (s *Selector) countGateways() int32 {
 	return int32(min(max(s.count(), 1), maxPeers+1))
 }
 
+// clock is the time. The pulse reads it, and what makes changes; questions do not: they
+// go by the last pulse.
+func clock() time.Time { return time.Now() }
+
 func (s *Selector) momentNow() moment {
-	now := time.Now()
+	now := clock()
 	return moment{wall: now.UnixMilli(), since: now.Sub(s.start)}
 }
 

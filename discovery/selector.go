@@ -168,7 +168,7 @@ func New(cfg Config) (*Selector, error) {
 			SVM: dead, fragment: string(appendFragment(nil, dead)), index: -1,
 			print: xxhash.Sum64String(string(dead.ID[:]) + dead.Address),
 		},
-		policy: cfg.Policy, admission: admission, node: cfg.Node, start: time.Now(),
+		policy: cfg.Policy, admission: admission, node: cfg.Node, start: clock(),
 		returnAfter: cfg.ReturnAfter, count: cfg.Gateways, tell: cfg.Tell,
 		misses: make(chan miss, 1024), stop: make(chan struct{}), idle: make(chan chan struct{}),
 	}

@@ -128,7 +128,7 @@ type SVMForecast struct {
 
 // WhatIf tells what a change would lead to, and makes none: nothing that Select or
 // anybody else sees differs afterwards. It lets every registered VM ask twice, on a
-// table of its own, and takes about a second a million VMs and ten bytes of memory a
+// table of its own, and takes some seconds a million VMs and ten bytes of memory a
 // VM. It ends early, with the context's error, if ctx is done.
 //
 // An agent is where Select last sent it; if that is not remembered, where it would be

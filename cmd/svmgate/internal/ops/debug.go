@@ -123,14 +123,21 @@ var (
 <h2>Candidate sets</h2><table>
 <tr><th>sets<td>{{.Sets.Sets}}<tr><th>bytes<td>{{.Sets.SetBytes}}<tr><th>built<td>{{.Sets.Builds}}
 <tr><th>all dropped<td>{{.Sets.Resets}}<tr><th>questions scanned<td>{{.Sets.Scans}}</table>
+<h2>Agents</h2><table>
+<tr><th>sent to their first SVM<td>{{.Sets.Placed}}<tr><th>moved to another<td>{{.Sets.Moved}}
+<tr><th>told to come later<td>{{.Sets.Later}}<tr><th>SVMs suspect<td>{{.Sets.Suspects}}
+<tr><th>SVMs held<td>{{.Sets.Held}}</table>
 `))
 	decisionPage = template.Must(template.New("decision").Parse(head + `<h1>Decision</h1>
 <form action="/debug/decision"><label>BIOS ID <input name="biosId" size="40" value="{{.BIOS}}" autofocus></label> <button>explain</button></form>
 {{with .Error}}<p>{{.}}</p>{{end}}
 {{with .Explanation}}<p><b>{{.Result}}</b>: {{.Sentence}}</p>
-<table><tr><th>rank<th>SVM<th>address<th>load<th>state<th>why
+{{with .Has}}<p>It has {{if .Name}}{{.Name}}{{else}}{{.ID}}{{end}}, and {{if .Keeps}}keeps{{else}}leaves{{end}} it.</p>{{end}}
+<table><tr><th>rank<th>SVM<th>address<th>load<th>fair share<th>capacity<th>hard cap<th>state<th>why
 {{range .Candidates}}<tr{{if not .Rank}} class="gone"{{end}}><td>{{if .Rank}}{{.Rank}}{{else}}{{.Removed}}{{end}}
-<td>{{if .Name}}{{.Name}}{{else}}{{.ID}}{{end}}<td>{{.Address}}<td>{{.Load}}/{{.Capacity}}<td>{{.State}}<td>{{.Reason}}
+<td>{{if .Name}}{{.Name}}{{else}}{{.ID}}{{end}}<td>{{.Address}}<td>{{.Load}}<td>{{if .Fair}}{{.Fair}}{{end}}<td>{{.Capacity}}<td>{{if .HardCap}}{{.HardCap}}{{end}}
+<td>{{.State}}{{if .Suspect}}, suspect{{end}}{{if .Held}}, held{{end}}{{if not .Settled}}, not settled{{end}}{{if lt .Open 8}}, open to {{.Open}}/8{{end}}{{if .Left}}, {{.Left}} % left{{end}}
+<td>{{.Reason}}
 {{end}}</table>{{end}}
 `))
 )

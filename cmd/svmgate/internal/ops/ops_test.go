@@ -89,6 +89,34 @@ func TestHealthAndReadiness(t *testing.T) {
 	check("/nothing", 404, "")
 }
 
+// The page of a decision has what it depends on besides the order.
+func TestDecisionPage(t *testing.T) {
+	p := New(prometheus.NewRegistry(), quiet)
+	table, selector := world(t, store.Config{})
+	p.Show(table, selector)
+	id, err := store.ParseBIOSID(bios)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a discovery.Answer
+	selector.Select(&discovery.Query{BIOS: id}, &a)
+	selector.Wait()
+	shows := func(target string, want ...string) {
+		t.Helper()
+		for _, says := range want {
+			if _, body := ask(p, target, nil); !strings.Contains(body, says) {
+				t.Errorf("%s does not have %q:\n%s", target, says, body)
+			}
+		}
+	}
+	shows("/debug/decision?biosId="+bios, "It has svm&lt;1&gt;, and keeps it.", "<td>10.9.0.7<td>1<td>1<td>1000<td>\n<td>ready, not settled\n")
+	shows("/debug/table", "<th>sent to their first SVM<td>1<", "<th>moved to another<td>0\n", "<th>SVMs suspect<td>0\n")
+	if err := table.Update(func(tx *store.Tx) error { _, err := tx.DrainSVM(a.SVMs()[0].SVM.ID, time.Hour); return err }); err != nil {
+		t.Fatal(err)
+	}
+	shows("/debug/decision?biosId="+bios, "<td>draining")
+}
+
 func TestDebugPages(t *testing.T) {
 	p := New(prometheus.NewRegistry(), quiet)
 	p.Show(world(t, store.Config{}))
