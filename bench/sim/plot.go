@@ -40,7 +40,7 @@ type axis struct {
 // Where things are, in the units of the picture.
 const (
 	plotWidth, plotHeight = 480.0, 270.0
-	plotLeft, plotRight   = 48.0, 468.0
+	plotLeft, plotRight   = 56.0, 468.0
 	plotTop, plotBottom   = 10.0, 226.0
 )
 
@@ -101,7 +101,7 @@ func (p *Plot) SVG() template.HTML {
 	}
 	fmt.Fprintf(&s, `<path class="axis" d="M%.1f %.1fV%.1fH%.1f"/>`, plotLeft, plotTop, plotBottom, plotRight)
 	fmt.Fprintf(&s, `<text class="mid" x="%.1f" y="%.1f">%s</text>`, (plotLeft+plotRight)/2, plotHeight-7, template.HTMLEscapeString(p.x.name))
-	fmt.Fprintf(&s, `<text class="mid" transform="translate(12 %.1f) rotate(-90)">%s</text></svg>`, (plotTop+plotBottom)/2, template.HTMLEscapeString(p.y.name))
+	fmt.Fprintf(&s, `<text class="mid" transform="translate(11 %.1f) rotate(-90)">%s</text></svg>`, (plotTop+plotBottom)/2, template.HTMLEscapeString(p.y.name))
 	return template.HTML(s.String()) //nolint:gosec // numbers, and text that is escaped
 }
 

@@ -28,6 +28,7 @@ func Report(studies []Study, seeds int, took time.Duration) ([]byte, error) {
 		Seeds           int
 		Took, Go        string
 		Bounds, Missing int
+		Compares        bool
 	}{Seeds: seeds, Took: duration(took), Go: runtime.Version()}
 	for i := range studies {
 		s := &studies[i]
@@ -40,7 +41,7 @@ func Report(studies []Study, seeds int, took time.Duration) ([]byte, error) {
 				}
 			}
 			if len(s.Policies) > 1 {
-				p.Compared = append(p.Compared, s.compare(f))
+				p.Compared, about.Compares = append(p.Compared, s.compare(f)), true
 			}
 		}
 		about.Parts = append(about.Parts, p)

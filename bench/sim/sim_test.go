@@ -17,8 +17,8 @@ var (
 	report = flag.String("sim.report", "", "file to write the report to, as HTML")
 )
 
-// TestSim plays the scenarios and holds the figures to their bounds. In the short form
-// it shows that all of them can be played to the end.
+// TestSim plays the scenarios and holds the figures to their bounds; in the short form,
+// in small worlds, the first of each scenario.
 func TestSim(t *testing.T) {
 	lab := NewLab(t.TempDir())
 	begin := time.Now()
@@ -62,9 +62,9 @@ func study(t *testing.T, lab *Lab, s Scenario) Study {
 		out.Runs = append(out.Runs, runs)
 	}
 	t.Logf("%s: %.1f s", s.Title, time.Since(begin).Seconds())
-	for _, v := range out.Verdicts() {
+	for i, v := range out.Verdicts() {
 		t.Log(v)
-		if !v.Holds && *seeds > 0 {
+		if !v.Holds && (i == 0 || *seeds > 0) {
 			t.Errorf("%s: %s, want %s", v.Name, v.Unit.Format(v.Worst), v.Say())
 		}
 	}

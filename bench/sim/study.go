@@ -76,6 +76,9 @@ func (u Unit) Format(v float64) string {
 	case Seconds:
 		return trim(v, 0) + " s"
 	default:
+		if v >= 10 {
+			return strconv.FormatFloat(v, 'f', 1, 64)
+		}
 		return strconv.FormatFloat(v, 'f', 3, 64)
 	}
 }
