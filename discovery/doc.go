@@ -74,7 +74,7 @@
 //   - The fair share of a class is (load + 1) / capacity, summed over its members
 //     that are usable, with loads as they were at the last pulse: ten times a second
 //     a selector brings its estimates up to date. An SVM is below the soft cap while
-//     its load is less than [SoftCap] percent of its fair share. As for the order,
+//     its load and one more agent are at most [SoftCap] percent of its fair share. As for the order,
 //     local SVMs count among the rest of their class, too; a share is in units of
 //     2^-20, rounded down.
 //   - An SVM that has come up among SVMs that have been up for longer than

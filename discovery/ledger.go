@@ -12,7 +12,7 @@ import (
 
 // The numbers of store.Balanced; the package comment says what they mean.
 const (
-	SoftCap        = 108 // percent of the fair share
+	SoftCap        = 106 // percent of the fair share
 	RebalanceAbove = 125 // percent of the fair share
 	LookDeep       = 8   // SVMs
 

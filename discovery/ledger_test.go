@@ -75,7 +75,7 @@ func TestACapHoldsFromTheNextQuestion(t *testing.T) {
 	})
 }
 
-// Agents come to each gateway at any time; they tell each other every two seconds, each at
+// Agents come to each gateway at any time; they tell each other every second, each at
 // a time of its own.
 func TestGatewaysShareACap(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {

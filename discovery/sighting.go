@@ -10,9 +10,9 @@ import (
 
 const (
 	// TellEvery is how often a selector tells what it has seen.
-	TellEvery = 2 * time.Second
+	TellEvery = time.Second
 
-	retellIn = 30 // tellings in which everything is told once, for what was lost: a minute
+	retellIn = 60 // tellings in which everything is told once, for what was lost: a minute
 
 	// sameStart is how much older than this one a gateway may be so that all its picks
 	// count: those of a gateway that served for a day are in the reports. For as long this
