@@ -187,7 +187,7 @@ func (w *world) measure(a agent, g group) (m measure) {
 }
 
 func (m measure) below(s *svm) bool {
-	return int64(max(0, s.estimate())+1)*100<<20 <= discovery.SoftCap*m.fair*s.weight()
+	return s.estimate() <= 0 || int64(s.estimate()+1)*100<<20 <= discovery.SoftCap*m.fair*s.weight()
 }
 
 func (m measure) above(s *svm, load int) bool {

@@ -74,9 +74,9 @@
 //   - The fair share of a class is (load + 1) / capacity, summed over its members
 //     that are usable, with loads as they were at the last pulse: ten times a second
 //     a selector brings its estimates up to date. An SVM is below the soft cap while
-//     its load and one more agent are at most [SoftCap] percent of its fair share. As for the order,
-//     local SVMs count among the rest of their class, too; a share is in units of
-//     2^-20, rounded down.
+//     it has nobody, or its load and one more agent are at most [SoftCap] percent of
+//     its fair share. As for the order, local SVMs count among the rest of their
+//     class, too; a share is in units of 2^-20, rounded down.
 //   - An SVM that has come up among SVMs that have been up for longer than
 //     [SlowStart] is open to an eighth of agents at first and to one eighth more
 //     with every eighth of SlowStart: by a hash of agent and SVM, so that those

@@ -16,9 +16,10 @@ const (
 	maxFair   = 1<<fairBits - 1
 )
 
-// below reports whether an SVM is below the soft cap: one more agent is within it.
+// below reports whether an SVM is below the soft cap: it has nobody, or one more agent is
+// within it.
 func (s share) below(agents int, weight int32) bool {
-	return uint64(max(0, agents)+1)*100<<fairShift <= SoftCap*s.fair*uint64(weight)
+	return agents <= 0 || uint64(agents+1)*100<<fairShift <= SoftCap*s.fair*uint64(weight)
 }
 
 // above reports whether an SVM is so far above its share that agents shall move.
