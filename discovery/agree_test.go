@@ -77,7 +77,8 @@ func checkMet(t *testing.T, met map[string]int, many bool) {
 	for _, rule := range []string{
 		"not_registered", "assigned", "inactive", "no_svm", "over_capacity",
 		"F1", "F2", "F3", "F4", "F5", "F7", "failed", "down", "draining", "suspect",
-		"P1", "P2", "P3", "large class", "hard cap", "fewest", "picks", "has what nobody gave it",
+		"P1", "P2", "P3", "large class", "hard cap", "fewest", "picks",
+		"has what nobody gave it", "says what is not for it",
 		"keeping: filters", "keeping: down", "keeping: suspect", "keeping: draining", "keeping: hard cap", "keeping: better",
 		"kept though not first", "kept while draining", "kept at its hard cap", "kept in a worse class", "kept though suspect",
 		"held", "above the line", "moves", "not open", "above the soft cap", "nobody has room", "placed deep",

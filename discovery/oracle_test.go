@@ -83,27 +83,44 @@ func (w *world) registered(q *discovery.Query) (store.VM, bool) {
 	return vm, ok
 }
 
-// remember counts what Select does beyond deciding: an agent that is sent to another
-// SVM is one more there and one less where it was, as far as that is known. One that
-// has it already is not sent there. Of VMs that nobody registered nothing is kept, nor
-// of any other result.
+// remember counts what Select does beyond deciding. A VM counts for one SVM at a time:
+// when another is remembered, it is one more there and one less where it was. If none was
+// remembered it was at the SVM that it says, if that is for it. An agent that says that it
+// is elsewhere counts there only if there is a place. Of VMs that nobody registered
+// nothing is kept, nor of any other result.
 func (w *world) remember(q *discovery.Query, r reply) {
-	if _, ok := w.registered(q); !ok || r.Result != discovery.Assigned {
+	vm, ok := w.registered(q)
+	if !ok || r.Result != discovery.Assigned {
 		return
 	}
 	to := r.SVMs[0].ID
 	from, ok := w.first[q.BIOS]
-	if !ok {
-		from = q.Current
-	}
-	w.first[q.BIOS] = to
-	if w.meet("has what nobody gave it", from != to && to == q.Current) || !w.meet("picks", from != to) {
+	switch {
+	case ok && from == to:
 		return
+	case to == q.Current && !w.meet("has what nobody gave it", ok):
+		w.first[q.BIOS] = to
+		return
+	case to == q.Current && w.meet("has what is full", w.svms[to].full()):
+		return
+	case !ok:
+		from = w.fitting(q, vm)
 	}
+	w.meet("picks", true)
+	w.first[q.BIOS] = to
 	w.pick(to, +1)
-	if ok || w.svms[from] != nil {
+	if !from.IsZero() {
 		w.pick(from, -1)
 	}
+}
+
+// fitting returns the SVM that an agent says it has, if no filter removes it.
+func (w *world) fitting(q *discovery.Query, vm store.VM) (id store.SVMID) {
+	s := w.svms[q.Current]
+	if s == nil || w.meet("says what is not for it", w.unfit(w.agentOf(q, vm, w.settings(vm)), s) != "") {
+		return id
+	}
+	return s.id
 }
 
 // pick counts agents that were sent to an SVM, or have left it.

@@ -3,11 +3,12 @@ package discovery
 import "github.com/svmgate/svmgate/store"
 
 // Select answers q into a and remembers the assignment. If the first SVM is neither
-// the one that was remembered for the VM nor q.Current, the agent is sent there: the
-// SVM's load grows by one, and that of the one remembered (or, if none is, of
-// q.Current) shrinks by one, until their next reports. A VM that is not registered is
-// not remembered, and counts nothing. Nothing counts either unless the result is
-// [Assigned].
+// the one that was remembered for the VM nor q.Current, the agent is sent there. A VM
+// counts for one SVM at a time, the one remembered (if none is, for q.Current, if that
+// is for the agent): when another is remembered, whether the agent was sent there or
+// says that it is there, that one's load grows by one and the other's shrinks by one,
+// until their next reports. A VM that is not registered is not remembered, and counts
+// nothing. Nothing counts either unless the result is [Assigned].
 func (s *Selector) Select(q *Query, a *Answer) {
 	// Hot path: one call per agent request. It holds these invariants, which
 	// TestSelectDoesNotAllocate and TestSelectTakesNoLock watch:
@@ -63,7 +64,7 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 		}
 	}
 	if int(a.picks[0].index) == current {
-		slot.Assign(current) // nobody has sent it there, and nobody shall count it
+		s.stay(slot, current)
 		return
 	}
 	if wait := s.admit(c, slot); wait > 0 {
@@ -82,7 +83,7 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 	}
 	first := int(a.picks[0].index)
 	was := slot.Assign(first) // first itself, if another question of the same agent was faster
-	if was < 0 {
+	if was < 0 && current >= 0 && s.fits(c, slot, q, current) {
 		was = current
 	}
 	if was >= 0 {
@@ -94,6 +95,33 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 	case was != first:
 		s.counts.moved.Add(1)
 	}
+}
+
+// stay remembers the SVM that an agent says it has and may keep. What the VM counts
+// moves with it, or a VM that says one thing now and another then would move loads
+// without bound. It stays where it is while there is no place: the report of the SVM may
+// have the agent already, and a guess must not take it over its hard cap.
+func (s *Selector) stay(slot store.Slot, to int) {
+	counts := slot.Assigned() >= 0
+	if counts && !s.reserve(to) {
+		return
+	}
+	was := slot.Assign(to)
+	if was < 0 {
+		return // nobody has sent it there: the report has it, or will
+	}
+	if !counts { // another question of the same agent was faster
+		s.table.Pick(to, +1)
+	}
+	s.table.Pick(was, -1)
+}
+
+// fits reports whether the filters admit a registered VM's agent to an SVM, whatever
+// the SVM's state.
+func (s *Selector) fits(c *catalog, slot store.Slot, q *Query, i int) bool {
+	w := walk{s: s, c: c, q: q, agent: slot.Hash(), version: c.words.class(q.Version)}
+	w.prepare(&c.tenants[slot.Tenant()], slot, true)
+	return c.svms[i].admits(w.area, c.words) == passes
 }
 
 // maxTries is how often a question looks for another SVM because others took the last
