@@ -89,11 +89,11 @@
 // # Keeping
 //
 // The SVM that an agent has is the one that it says ([Query.Current]), if that is in
-// the table, else the one that it was given last, if that is remembered. A VM counts for
-// one SVM at a time: the one that is remembered; if none is, the one that it says, if F1 to
-// F5 and F7 admit it. If it keeps another than is remembered, that one is remembered
-// from then on, and counts one more and the other one less; while it is at its hard cap all
-// stays as it was, because its report may have the agent already. It keeps it unless
+// the table, else the one that it was given last, if that is remembered. One that it says
+// is remembered, too, but not counted: another gateway has sent the agent there and tells
+// of it, or the report has it. When an agent is sent to another SVM it leaves the one that
+// is remembered; if none is, the one that it says, if F1 to F5 and F7 admit it. It keeps
+// what it has unless
 //
 //   - a filter removes it, or it is down, or among those that failed;
 //   - it is suspect, and the agent does not say that it is connected to it. If it does,

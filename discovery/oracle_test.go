@@ -83,11 +83,10 @@ func (w *world) registered(q *discovery.Query) (store.VM, bool) {
 	return vm, ok
 }
 
-// remember counts what Select does beyond deciding. A VM counts for one SVM at a time:
-// when another is remembered, it is one more there and one less where it was. If none was
-// remembered it was at the SVM that it says, if that is for it. An agent that says that it
-// is elsewhere counts there only if there is a place. Of VMs that nobody registered
-// nothing is kept, nor of any other result.
+// remember counts what Select does beyond deciding: an agent that is sent to another
+// SVM is one more there and one less where it was. If nothing was remembered it was at the
+// SVM that it says, if that is for it. One that says that it has it already is not sent
+// there. Of VMs that nobody registered nothing is kept, nor of any other result.
 func (w *world) remember(q *discovery.Query, r reply) {
 	vm, ok := w.registered(q)
 	if !ok || r.Result != discovery.Assigned {
@@ -98,10 +97,8 @@ func (w *world) remember(q *discovery.Query, r reply) {
 	switch {
 	case ok && from == to:
 		return
-	case to == q.Current && !w.meet("has what nobody gave it", ok):
+	case w.meet("has what nobody gave it", to == q.Current):
 		w.first[q.BIOS] = to
-		return
-	case to == q.Current && w.meet("has what is full", w.svms[to].full()):
 		return
 	case !ok:
 		from = w.fitting(q, vm)

@@ -64,7 +64,9 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 		}
 	}
 	if int(a.picks[0].index) == current {
-		s.stay(slot, current)
+		// Another gateway has sent it there and counts it, or the report has it: to count it
+		// here too would be to count it twice.
+		slot.Assign(current)
 		return
 	}
 	if wait := s.admit(c, slot); wait > 0 {
@@ -95,25 +97,6 @@ func (s *Selector) assign(c *catalog, slot store.Slot, q *Query, a *Answer) {
 	case was != first:
 		s.counts.moved.Add(1)
 	}
-}
-
-// stay remembers the SVM that an agent says it has and may keep. What the VM counts
-// moves with it, or a VM that says one thing now and another then would move loads
-// without bound. It stays where it is while there is no place: the report of the SVM may
-// have the agent already, and a guess must not take it over its hard cap.
-func (s *Selector) stay(slot store.Slot, to int) {
-	counts := slot.Assigned() >= 0
-	if counts && !s.reserve(to) {
-		return
-	}
-	was := slot.Assign(to)
-	if was < 0 {
-		return // nobody has sent it there: the report has it, or will
-	}
-	if !counts { // another question of the same agent was faster
-		s.table.Pick(to, +1)
-	}
-	s.table.Pick(was, -1)
 }
 
 // fits reports whether the filters admit a registered VM's agent to an SVM, whatever
