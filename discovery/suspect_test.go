@@ -1,6 +1,9 @@
 package discovery_test
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,7 +96,8 @@ func TestGatewaysTellEachOtherWhatIsSuspect(t *testing.T) {
 // What the agents of one tenant say must not decide for all.
 func TestAgentsMakeOnlyAPartOfAPoolSuspect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGang(t, 1, nil)
+		var log bytes.Buffer
+		g := newGang(t, 1, func(c *discovery.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		w := g.all[0]
 		var ids []store.SVMID
 		for n := range 10 {
@@ -121,6 +125,9 @@ func TestAgentsMakeOnlyAPartOfAPoolSuspect(t *testing.T) {
 		if blame(append(ids, own)...); suspects() != 3 {
 			t.Errorf("%d of 10 SVMs are suspect by agents' word, want 3", suspects())
 		}
+		if n := strings.Count(log.String(), "too many are suspect already"); n != 1 {
+			t.Errorf("logged %d times within seconds that more is said than acted on, want once", n)
+		}
 		if w.sel.Standing(own).Suspect {
 			t.Error("the only SVM of a tenant is suspect by agents' word")
 		}
@@ -130,12 +137,20 @@ func TestAgentsMakeOnlyAPartOfAPoolSuspect(t *testing.T) {
 		if n := suspects(); n != 8 {
 			t.Errorf("%d are suspect when a probe says so of five more, want 8", n)
 		}
-		for _, id := range ids {
-			w.sel.Suspect(id, true)
+		for _, id := range ids[5:] {
 			w.sel.Suspect(id, false)
 		}
-		if n := suspects(); n > 3 {
-			t.Errorf("%d are suspect by agents' word once probes succeed, want 3 at most", n)
+		for _, id := range ids[:3] {
+			w.sel.Suspect(id, true)
+		}
+		if blame(ids[3:]...); suspects() != 6 {
+			t.Errorf("%d are suspect, three of them by a probe, want 6", suspects())
+		}
+		for _, id := range ids[:3] {
+			w.sel.Suspect(id, false)
+		}
+		if n := suspects(); n != 3 {
+			t.Errorf("%d are suspect by agents' word once probes succeed, want 3", n)
 		}
 		time.Sleep(3 * time.Minute)
 		if n := suspects(); n != 0 {
