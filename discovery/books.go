@@ -51,14 +51,13 @@ func (l *ledger) enter(b *book, e *store.SVMEntry) {
 	b.present, b.id, b.hash = true, e.ID, hashSVM(e.ID)
 	b.admin = wanted == store.Draining || wanted == store.Down
 	b.drain, b.hardCap, b.weight = drainOf(e), int32(e.HardCap), int32(e.Weight())
-	b.rank = l.rank(b.hash)
+	b.pinned, b.rank = e.Pinned, l.rank(b.hash)
 }
 
 // strike takes an SVM out that is gone. What was picked and heard goes on counting.
 func (l *ledger) strike(s *Selector, i int) {
 	a, b := &l.accounts[i], &l.books[i]
-	b.count(false)
-	b.age(false)
+	b.leavePools()
 	picks := s.table.Picks(i)
 	l.crowd.change(picks-b.picks, -a.then.Load())
 	a.publish(uint64(l.gateways.Load())<<32, 0, 0, 0, 0)
@@ -66,16 +65,15 @@ func (l *ledger) strike(s *Selector, i int) {
 	*b = book{picks: picks, origin: b.origin, heard: b.heard, goodSince: -1, quiet: quiet{listed: b.listed}}
 }
 
-func (b *book) leavePools() {
-	for _, p := range b.pools {
-		p.up -= int(b2u(b.up))
-		p.elders -= int(b2u(b.elder))
-	}
-}
+func (b *book) leavePools() { b.inPools(-1) }
 
-func (b *book) joinPools() {
+func (b *book) joinPools() { b.inPools(+1) }
+
+func (b *book) inPools(n int) {
 	for _, p := range b.pools {
-		p.up += int(b2u(b.up))
-		p.elders += int(b2u(b.elder))
+		p.up += n * int(b2u(b.up))
+		p.elders += n * int(b2u(b.elder))
+		p.takes += n * int(b2u(b.takes))
+		p.accused += n * int(b2u(b.accused))
 	}
 }

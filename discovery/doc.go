@@ -34,7 +34,10 @@
 //	                others, except those that protect a large infrastructure
 //	P4 load         within what is equal so far, see below
 //
-// SVMs that are suspect come after all others, in the same order. SVMs at their
+// SVMs that are suspect come after all others, in the same order. What agents say makes
+// no more than 30 % of those suspect that take agents and are dedicated to one tenant, or
+// to none, rounded down, but one if there are several; and none while so many are, if not
+// by probes of this gateway. What they say beyond is kept for a minute. SVMs at their
 // hard cap are passed over; only if all that is left are at theirs is the answer
 // [OverCapacity], the least loaded first.
 //
@@ -61,7 +64,9 @@
 // What this gateway has not told yet counts once for each gateway, as if all did the
 // same meanwhile. "Since" means since the moment of the report, not of its arrival.
 // What stands beside the count of a report is halved with every [store.Config.SVMTTL]
-// that passes without a new one.
+// that passes without a new one; not so of a pinned SVM with a hard cap, which would take
+// others for them. Agents that leave that one for good are taken off only when they are
+// unregistered or ask elsewhere: let it report, or do without a cap.
 //
 // An agent keeps the SVM that it has, if it may (see "Keeping"). Else the first SVM
 // is the first, in rendezvous order, of the best class's usable SVMs that is open to

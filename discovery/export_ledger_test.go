@@ -9,6 +9,7 @@ var (
 	Free       = free
 	Opened     = opened
 	DoubtNeeds = doubtNeeds
+	DoubtRoom  = doubtRoom
 	NextFading = nextFading
 )
 

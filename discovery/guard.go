@@ -42,9 +42,11 @@ type quiet struct {
 
 // A pool is the SVMs that are dedicated to one tenant, or those that are to none.
 type pool struct {
-	up     int // SVMs
-	elders int // of them, up for longer than SlowStart
-	lost   int // SVMs that went down for want of reports within guardWithin
+	up      int // SVMs
+	elders  int // of them, up for longer than SlowStart
+	takes   int // up or held
+	accused int // of them, suspect though no probe of this gateway says so
+	lost    int // SVMs that went down for want of reports within guardWithin
 }
 
 type pools struct {

@@ -133,6 +133,7 @@ type book struct {
 	admin     bool          // took it away: it drains, or is written to be down
 	drain     drain         //
 	hardCap   int32         //
+	pinned    bool          // it needs no reports
 	weight    int32         //
 	rank      int32         // of this gateway among those that share what is left
 	unread    bool          // the report was not looked at yet
@@ -140,6 +141,7 @@ type book struct {
 	retold    bool          // there was a telling just now
 	fresh     bool          // the ceiling may rise whatever it was
 	up        bool          // it takes agents, suspect or not
+	takes     bool          // it is up or held
 	upSince   time.Duration //
 	ramp      bool          // it came up among elders less than SlowStart ago
 	elder     bool          // up for longer than SlowStart

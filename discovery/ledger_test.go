@@ -115,3 +115,26 @@ func TestGatewaysShareACap(t *testing.T) {
 		}
 	})
 }
+
+// A pinned SVM takes agents though it never reports, but not others for those that it has.
+func TestACapHoldsWithoutReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGang(t, 2, nil)
+		id := g.put(1, func(s *store.SVM) { s.Pinned, s.HardCap = true, 100 })
+		sent := 0
+		for range 12 {
+			for _, w := range g.all {
+				sent += w.reserve(id, 200)
+			}
+			time.Sleep(16 * time.Minute)
+		}
+		if sent < 99 || sent > 100 {
+			t.Errorf("%d agents were sent to an SVM with a cap of 100", sent)
+		}
+		g.all[0].pick(id, -10)
+		time.Sleep(time.Minute)
+		if got := g.all[0].reserve(id, 200) + g.all[1].reserve(id, 200); got < 8 || got > 11 {
+			t.Errorf("%d agents were sent in place of 10 that left", got)
+		}
+	})
+}

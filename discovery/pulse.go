@@ -18,9 +18,10 @@ func (s *Selector) beat() {
 		l.peers.tellAt = min(l.peers.tellAt, at.since) // whoever has come knows nothing yet
 		l.soil()
 	}
-	l.pulseAt(s, at)
+	v := l.pulseAt(s, at)
 	list := s.toTell(at)
 	l.mu.Unlock()
+	s.logVerdicts(v, at)
 	if len(list) > 0 {
 		s.tell(l.peers.epoch, list)
 	}
@@ -44,15 +45,14 @@ func (s *Selector) momentNow() moment {
 	return moment{wall: now.UnixMilli(), since: now.Sub(s.start)}
 }
 
-// pulseAt works out every account that may have changed.
-func (l *ledger) pulseAt(s *Selector, at moment) {
+// pulseAt works out every account that may have changed, and returns what is to be logged.
+func (l *ledger) pulseAt(s *Selector, at moment) (v verdicts) {
 	l.moment = at
 	if at.since >= l.history.due {
 		l.history.due = at.since + historyEvery
 		l.remember(s)
 	}
 	l.follow(at)
-	l.weigh(s, at)
 	for i := range l.books {
 		s.bring(i)
 	}
@@ -60,10 +60,16 @@ func (l *ledger) pulseAt(s *Selector, at moment) {
 		l.touch(i)
 		s.bring(i)
 	}
+	for _, i := range l.weigh(at) { // now that the pools know who is suspect no more
+		s.bring(i)
+		v.suspects = append(v.suspects, l.books[i].id)
+	}
+	v.excess = l.excess
 	l.now.Store(int64(at.since))
 	l.window.Store(uint32(at.wall / 300_000))
 	l.calm.Store(l.crowd.calm(l.gateways.Load()))
 	l.pulse.Add(1)
+	return v
 }
 
 // remember adds a row to the history.
@@ -197,14 +203,19 @@ func nextFading(report, now int64, ttl time.Duration) int64 {
 	return report + (max(0, now-report)/step+1)*step
 }
 
-// fade halves what stands beside the count of a report, when it is time.
+// fade halves what stands beside the count of a report, when it is time. A pinned SVM takes
+// agents for as long as no report comes, and its hard cap would let in others for those
+// that fade: there it does not.
 func (b *book) fade(at moment, picks int32, ttl time.Duration) {
 	if at.wall >= b.fadeAt {
-		beside := picks - b.base + b.heard - b.heardBase - b.faded
-		b.faded += beside - beside/2
-		b.told += (picks - b.told) - (picks-b.told)/2
-		b.early /= 2
-		b.fadeAt, b.fresh = nextFading(b.report.At, at.wall, ttl), true
+		if b.hardCap == 0 || !b.pinned {
+			beside := picks - b.base + b.heard - b.heardBase - b.faded
+			b.faded += beside - beside/2
+			b.told += (picks - b.told) - (picks-b.told)/2
+			b.early /= 2
+			b.fresh = true
+		}
+		b.fadeAt = nextFading(b.report.At, at.wall, ttl)
 	}
 	b.wake(at.since + time.Duration(b.fadeAt-at.wall)*time.Millisecond)
 }

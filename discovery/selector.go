@@ -119,6 +119,7 @@ type Selector struct {
 	returnAfter time.Duration
 	count       func() int // of gateways; may be nil
 	tell        func(epoch uint64, list []Sighting)
+	excessAt    time.Duration // see logVerdicts
 
 	// Questions whose candidate set does not stand yet say so here. A full mailbox
 	// loses what they say, and the next question of the kind says it again.

@@ -54,6 +54,11 @@ func (l *ledger) observe(i int, state store.SVMState) {
 	b.state = state
 	b.count(up)
 	takes := b.up || b.held
+	if takes && !b.takes { // what was said of it before says nothing now
+		b.until, b.believed = 0, 0
+	}
+	b.tally(&b.takes, takes, func(p *pool) *int { return &p.takes })
+	b.accuse(l.moment)
 	b.ramp = b.ramp && takes && opened(now-b.upSince) < slowStartSteps
 	b.age(takes && !b.ramp && (b.elder || first || now-b.upSince >= SlowStart))
 	if good := (state == store.Ready || b.held) && !b.suspect(l.moment); !good {
@@ -64,21 +69,17 @@ func (l *ledger) observe(i int, state store.SVMState) {
 }
 
 // count counts an SVM among those of its pools that are up, if it is.
-func (b *book) count(up bool) {
-	if b.up != up {
-		b.up = up
-		for _, p := range b.pools {
-			p.up += 2*int(b2u(up)) - 1
-		}
-	}
-}
+func (b *book) count(up bool) { b.tally(&b.up, up, func(p *pool) *int { return &p.up }) }
 
 // age counts an SVM among the elders of its pools, if it is one.
-func (b *book) age(elder bool) {
-	if b.elder != elder {
-		b.elder = elder
+func (b *book) age(elder bool) { b.tally(&b.elder, elder, func(p *pool) *int { return &p.elders }) }
+
+// tally brings up whether an SVM counts in one of the numbers of its pools.
+func (b *book) tally(counts *bool, now bool, of func(*pool) *int) {
+	if *counts != now {
+		*counts = now
 		for _, p := range b.pools {
-			p.elders += 2*int(b2u(elder)) - 1
+			*of(p) += 2*int(b2u(now)) - 1
 		}
 	}
 }
