@@ -59,6 +59,9 @@ func (s *svm) full() bool { return s.config.HardCap > 0 && s.estimate()+s.early 
 func (w *world) pulse() {
 	for _, s := range w.svms {
 		for ; !time.Now().Before(s.fadeAt); s.fadeAt = s.fadeAt.Add(svmTTL) {
+			if s.config.Pinned && s.config.HardCap > 0 {
+				continue // or others would be let in for those that it has
+			}
 			beside := s.picks - s.faded
 			s.faded += beside - beside/2
 			s.early /= 2
