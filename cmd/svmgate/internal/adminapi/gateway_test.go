@@ -23,6 +23,7 @@ import (
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -201,8 +202,8 @@ func (g *gateway) checkAgainstDocument(req *http.Request, resp *http.Response, b
 	if cc := resp.Header.Get("Cache-Control"); cc != "no-store" {
 		g.t.Errorf("%s: Cache-Control %q, want no-store", what, cc)
 	}
-	segments, ok := splitPath([]byte(req.URL.EscapedPath()))
-	r, _ := match(req.Method, segments)
+	segments, ok := routing.Split([]byte(req.URL.EscapedPath()))
+	r, _, _ := match(req.Method, segments)
 	if !ok || r == nil {
 		return
 	}
