@@ -11,10 +11,11 @@ import (
 
 // A center is one KSC, with the links to its main server that nobody uses just now.
 type center struct {
-	url string
-	cfg *Config
-	tls *tls.Config
-	log *slog.Logger
+	url     string
+	cfg     *Config
+	account Account // ours
+	tls     *tls.Config
+	log     *slog.Logger
 
 	room chan struct{} // holds one for each Make and Remove that is under way here
 

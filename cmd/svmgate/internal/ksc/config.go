@@ -18,15 +18,19 @@ import (
 // Limit is how many virtual servers one KSC may have, by its documentation.
 const Limit = 500
 
-// Config configures [Open]. URLs, User and Password are required; the zero value of
+// An Account is ours on a KSC. It needs the rights of a main administrator. Domain is
+// that of the account; if empty, it is internal to KSC.
+type Account struct{ User, Password, Domain string }
+
+// Config configures [Open]. URLs is required, and an account for each; the zero value of
 // every other field selects the default that its comment names.
 type Config struct {
 	// URLs are the KSCs, such as https://ksc.example:13299.
 	URLs []string
 
-	// User and Password are our account on each of them, which needs the rights of a
-	// main administrator. Domain is that of the account; if empty, it is internal to KSC.
-	User, Password, Domain string
+	// Account is ours on each of them but those in Accounts, by their URLs.
+	Account
+	Accounts map[string]Account
 
 	// CA has certificates, in PEM, that are trusted besides the system's: authorities,
 	// and KSC's own.
@@ -69,13 +73,13 @@ func (cfg Config) settled() (Config, error) {
 			// Not the address itself: it may have a password in it.
 			return cfg, fmt.Errorf("ksc: Config.URLs[%d]: want https://HOST:PORT, and nothing else", i)
 		}
+		if a := cfg.account(address); a.User == "" || a.Password == "" {
+			return cfg, fmt.Errorf("ksc: Config.URLs[%d]: there is no account for it, or one without name or password", i)
+		}
 		cfg.URLs[i] = "https://" + u.Host
 		if slices.Contains(cfg.URLs[:i], cfg.URLs[i]) {
 			return cfg, fmt.Errorf("ksc: Config.URLs[%d]: %s is there twice", i, cfg.URLs[i])
 		}
-	}
-	if cfg.User == "" || cfg.Password == "" {
-		return cfg, errors.New("ksc: Config.User and Config.Password must not be empty")
 	}
 	if cfg.Limit < 0 || cfg.Limit > Limit {
 		return cfg, fmt.Errorf("ksc: Config.Limit is %d, at most %d is possible", cfg.Limit, Limit)
@@ -91,6 +95,16 @@ func (cfg Config) settled() (Config, error) {
 	cfg.Connections = cmp.Or(cfg.Connections, 4)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	return cfg, nil
+}
+
+// account returns ours on the KSC with an URL.
+func (cfg *Config) account(address string) Account {
+	for other, a := range cfg.Accounts {
+		if strings.TrimSuffix(other, "/") == strings.TrimSuffix(address, "/") {
+			return a
+		}
+	}
+	return cfg.Account
 }
 
 // trust returns how certificates are verified: by the system's authorities and those in

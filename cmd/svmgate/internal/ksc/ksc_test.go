@@ -38,7 +38,7 @@ func start(t *testing.T, cfg ksctest.Config) *ksctest.KSC {
 // config is what reaches the KSCs, quickly.
 func config(all ...*ksctest.KSC) ksc.Config {
 	cfg := ksc.Config{
-		User: "gateway", Password: "gateway-secret", Timeout: 5 * time.Second, ActionTimeout: 5 * time.Second,
+		Account: ksc.Account{User: "gateway", Password: "gateway-secret"}, Timeout: 5 * time.Second, ActionTimeout: 5 * time.Second,
 		Pause: time.Millisecond, Connections: 8,
 	}
 	for _, k := range all {

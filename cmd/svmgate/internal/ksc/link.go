@@ -86,13 +86,13 @@ func (l *link) login(ctx context.Context) error {
 	if l.session != "" {
 		return nil
 	}
-	cfg := l.center.cfg
-	header := http.Header{"Authorization": {cfg.authorization()}}
+	account := &l.center.account
+	header := http.Header{"Authorization": {account.authorization()}}
 	if l.virtual != "" {
 		header["X-Ksc-Vserver"] = []string{base64.StdEncoding.EncodeToString([]byte(l.virtual))}
 	}
 	var session value[string]
-	err := l.post(ctx, "Session.StartSession", header, nil, &session, cfg.secrets())
+	err := l.post(ctx, "Session.StartSession", header, nil, &session, account.secrets())
 	var no *Error
 	switch {
 	case errors.Is(err, errSession), errors.As(err, &no) && no.Module == "KLWAT":
@@ -101,7 +101,7 @@ func (l *link) login(ctx context.Context) error {
 			where += ", virtual server " + l.virtual
 		}
 		return fmt.Errorf("%w: %s: account %q: see that it exists there, with the rights of a main administrator, and that its password is right",
-			ErrCredentials, where, cfg.User)
+			ErrCredentials, where, account.User)
 	case err != nil:
 		return err
 	case session.V == "":
@@ -112,18 +112,18 @@ func (l *link) login(ctx context.Context) error {
 }
 
 // authorization is what Session.StartSession is told.
-func (cfg *Config) authorization() string {
+func (a *Account) authorization() string {
 	encode := base64.StdEncoding.EncodeToString
 	internal := "1"
-	if cfg.Domain != "" {
+	if a.Domain != "" {
 		internal = "0"
 	}
 	return fmt.Sprintf(`KSCBasic user="%s", pass="%s", domain="%s", internal="%s"`,
-		encode([]byte(cfg.User)), encode([]byte(cfg.Password)), encode([]byte(cfg.Domain)), internal)
+		encode([]byte(a.User)), encode([]byte(a.Password)), encode([]byte(a.Domain)), internal)
 }
 
 // secrets are the password in each form in which it is sent.
-func (cfg *Config) secrets() []secret { return forms(secret(cfg.Password)) }
+func (a *Account) secrets() []secret { return forms(secret(a.Password)) }
 
 // forms returns a secret as it is, and as base64.
 func forms(s secret) []secret {

@@ -42,7 +42,7 @@ func Open(cfg Config) (*Servers, error) {
 	s := &Servers{cfg: cfg, choosing: make(chan struct{}, 1), places: map[*place]struct{}{}}
 	for _, address := range cfg.URLs {
 		s.centers = append(s.centers, &center{
-			url: address, cfg: &s.cfg, tls: verified, log: cfg.Logger, room: make(chan struct{}, cfg.Connections),
+			url: address, account: cfg.account(address), cfg: &s.cfg, tls: verified, log: cfg.Logger, room: make(chan struct{}, cfg.Connections),
 		})
 	}
 	return s, nil
