@@ -13,6 +13,7 @@ const (
 	noTask    = "VIRMT_TaskWithSpecifiedIdNotFound"
 	malformed = "VIRMT_BadRequest"
 	noKSC     = "KSC_ServiceNotConfigured"
+	nameTaken = "VIRMT_TenantWithSpecifiedNameAlreadyExists"
 )
 
 func tenantCases() []test {
@@ -131,6 +132,13 @@ func createCases() []test {
 					c.Errorf("two tenants are called %s", c.vars["t"])
 				}
 			}),
+		}},
+		{name: "a name that another tenant has", lines: "create.name task.error", talk: talk{
+			aSimple,
+			call("POST /tenants", simpleBody).fails("CreateTenant", nameTaken),
+			call("POST /tenants", completeBody).fails("CreateTenant", nameTaken),
+			call("DELETE /tenants/$t").completes("DeleteTenant", "$:any"),
+			aSimple,
 		}},
 		{name: "ten tenants at once", lines: "create.202 http.task", talk: talk{do(tenAtOnce)}},
 		{name: "the result of a creation tells no password", lines: "create.result create.password", talk: talk{

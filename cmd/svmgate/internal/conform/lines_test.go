@@ -65,6 +65,7 @@ var lines = []line{
 	{id: "create.password", mark: documented, says: "The password is in base64."},
 	{id: "create.address", mark: documented, says: "Without a preferred address the one is used that the caller asked at."},
 	{id: "create.forwarded", mark: assumed, says: "Behind a proxy that is trusted, that is what X-Forwarded-Host says; others can say what they like."},
+	{id: "create.name", mark: assumed, says: "A name that another tenant has fails with VIRMT_TenantWithSpecifiedNameAlreadyExists."},
 	{id: "create.no-ksc", mark: documented, says: "Without settings for KSC a complete tenant fails with KSC_ServiceNotConfigured."},
 
 	{id: "activate.202", mark: documented, says: "POST …/activate answers 202 with a task ChangeTenantActivation."},

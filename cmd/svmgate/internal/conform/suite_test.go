@@ -21,7 +21,7 @@ type test struct {
 
 // all are the cases, by subject.
 func all() []test {
-	return slices.Concat(transportCases(), accessCases(), tenantCases(), createCases(), bodyCases(), passwordCases(), textCases(), activationCases(),
+	return slices.Concat(transportCases(), accessCases(), tenantCases(), createCases(), addressCases(), bodyCases(), passwordCases(), textCases(), activationCases(),
 		deletionCases(), vmCases(), reportCases(), taskCases(), cancelCases(), syntaxCases(), agentCases(), noKSCCases())
 }
 
