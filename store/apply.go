@@ -215,6 +215,8 @@ func (t *Table) commit(s *stage) error {
 			svms.add(r.Key.ID)
 		case KindAccount:
 			t.commitAccount(r)
+		case KindTask:
+			t.commitTask(r)
 		case KindToken:
 			touchedTokens = true
 			t.tokenRows[r.Key.ID] = *r
@@ -370,15 +372,6 @@ func (t *Table) svmOf(id SVMID, index int, now time.Time) *SVMEntry {
 
 func licensed(l *License, now time.Time) bool {
 	return l.State == LicenseValid && (l.Expires.IsZero() || now.Before(l.Expires.Time))
-}
-
-func (t *Table) commitAccount(r *Record) {
-	if a, err := decodeAccount(r.Value); err == nil {
-		a.SVMs = notNil(a.SVMs)
-		t.accounts[r.Key] = a
-	} else {
-		delete(t.accounts, r.Key)
-	}
 }
 
 func notNil[T any](list []T) []T {

@@ -287,6 +287,8 @@ func (tx *Tx) renew(from *Table, list []Record, sum *Summary) error {
 		switch r.Key.Kind {
 		case KindSVMLoad:
 			continue
+		case KindTask, KindTaskCancel: // work that is not under way here
+			continue
 		case KindActivation: // comes with the tenant, which may have none, or be gone
 			continue
 		}

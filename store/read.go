@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -142,26 +141,6 @@ func (t *Table) VMs(after BIOSID, tenant *TenantID, limit int) []VM {
 			out = append(out, vm)
 		}
 	}
-	return out
-}
-
-// Account returns the account with the given name.
-func (t *Table) Account(name string) (Account, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	a, ok := t.accounts[accountKey(name)]
-	return a, ok
-}
-
-// Accounts returns all accounts, ordered by name.
-func (t *Table) Accounts() []Account {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	out := make([]Account, 0, len(t.accounts))
-	for _, a := range t.accounts {
-		out = append(out, a)
-	}
-	slices.SortFunc(out, func(a, b Account) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 

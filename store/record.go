@@ -12,23 +12,24 @@ type Kind uint8
 
 // Kinds of records.
 const (
-	KindTenant      Kind = 1 // a tenant's settings; written by administrators
-	KindActivation  Kind = 2 // a tenant's activation; merged as a flag that deactivation wins
-	KindSVMConfig   Kind = 3 // an SVM's configuration; written by administrators
-	KindSVMFacts    Kind = 4 // what an SVM reports, when it changes
-	KindSVMLoad     Kind = 5 // an SVM's count of agents and time of report; not journalled
-	KindVM          Kind = 6 // a VM's registration; of two, the earlier holds
-	KindPlacement   Kind = 7 // where a VM runs and what it is; written by inventories
-	KindObservation Kind = 8 // reserved: what is seen of a VM's agent
-	KindAccount     Kind = 9 // an account of the management planes
-	KindTask        Kind = 10
+	KindTenant      Kind = 1  // a tenant's settings; written by administrators
+	KindActivation  Kind = 2  // a tenant's activation; merged as a flag that deactivation wins
+	KindSVMConfig   Kind = 3  // an SVM's configuration; written by administrators
+	KindSVMFacts    Kind = 4  // what an SVM reports, when it changes
+	KindSVMLoad     Kind = 5  // an SVM's count of agents and time of report; not journalled
+	KindVM          Kind = 6  // a VM's registration; of two, the earlier holds
+	KindPlacement   Kind = 7  // where a VM runs and what it is; written by inventories
+	KindObservation Kind = 8  // reserved: what is seen of a VM's agent
+	KindAccount     Kind = 9  // an account of the management planes
+	KindTask        Kind = 10 // long work; written by the gateway that runs it
 	KindToken       Kind = 11 // a tenant's agent token
 	KindSighting    Kind = 12 // what a gateway sees of SVMs' agents; no table takes it
+	KindTaskCancel  Kind = 13 // the wish to end a task; written by whichever gateway was asked
 )
 
 func (k Kind) String() string {
 	names := [...]string{"", "tenant", "activation", "svm-config", "svm-facts", "svm-load",
-		"vm", "placement", "observation", "account", "task", "token", "sighting"}
+		"vm", "placement", "observation", "account", "task", "token", "sighting", "task-cancel"}
 	if k > 0 && int(k) < len(names) {
 		return names[k]
 	}

@@ -278,7 +278,7 @@ func (r Record) check() error {
 	if r.Key.Kind == KindSighting {
 		return errNoRecord
 	}
-	if r.Key.ID == ([16]byte{}) && (r.Key.Kind <= KindPlacement || r.Key.Kind == KindToken) {
+	if r.Key.ID == ([16]byte{}) && (r.Key.Kind <= KindPlacement || r.Key.Kind == KindTask || r.Key.Kind == KindToken || r.Key.Kind == KindTaskCancel) {
 		return errZeroID
 	}
 	if r.Deleted() {
@@ -315,6 +315,8 @@ func (r Record) check() error {
 		}
 	case KindToken:
 		_, err = decodeToken(r.Key.ID, r.Value)
+	case KindTask:
+		_, err = decodeTask(r.Key.ID, r.Value)
 	}
 	if err == nil && newest.Compare(r.Version) > 0 {
 		err = errAhead

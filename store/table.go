@@ -80,6 +80,7 @@ type Table struct {
 	rows        map[Key]Record // all kinds but those of VMs
 	buckets     *[Buckets]bucket
 	accounts    map[Key]Account
+	tasks       map[TaskID]struct{}
 	tokenRows   map[TenantID]Record
 	tenantNames map[string][]TenantID // mostly one each
 	svmIndex    map[SVMID]int
@@ -151,6 +152,7 @@ func (t *Table) empty() {
 	t.vms = vmTable{}
 	t.buckets = new([Buckets]bucket)
 	t.rows, t.accounts, t.tokenRows = map[Key]Record{}, map[Key]Account{}, map[TenantID]Record{}
+	t.tasks = map[TaskID]struct{}{}
 	t.tenantNames, t.svmIndex, t.symbols = map[string][]TenantID{}, map[SVMID]int{}, newDictionary()
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
 	t.tokens.Store(&map[[32]byte]TenantID{})

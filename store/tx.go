@@ -329,48 +329,4 @@ func (tx *Tx) DeleteSVM(id SVMID) (bool, error) {
 	return tx.put(KindSVMConfig, id, nil), nil
 }
 
-// Account returns the account with the given name.
-func (tx *Tx) Account(name string) (Account, bool) {
-	a, err := decodeAccount(tx.current(KindAccount, accountKey(name).ID).Value)
-	return a, err == nil
-}
-
-// Accounts returns all accounts, in no particular order.
-func (tx *Tx) Accounts() []Account {
-	var out []Account
-	for key, a := range tx.table.accounts {
-		if tx.group.at(key) < 0 {
-			out = append(out, a)
-		}
-	}
-	for i := range tx.group.rows {
-		if r := &tx.group.rows[i]; r.Key.Kind == KindAccount {
-			if a, err := decodeAccount(r.Value); err == nil {
-				out = append(out, a)
-			}
-		}
-	}
-	return out
-}
-
-// PutAccount creates or replaces an account. Created of a is ignored.
-func (tx *Tx) PutAccount(a Account) (bool, error) {
-	if err := validateAccount(&a); err != nil {
-		return false, err
-	}
-	a.Created = Time{tx.now}
-	if old, ok := tx.Account(a.Name); ok {
-		a.Created = old.Created
-	}
-	return tx.put(KindAccount, accountKey(a.Name).ID, encodeAccount(&a)), nil
-}
-
-// DeleteAccount removes an account.
-func (tx *Tx) DeleteAccount(name string) (bool, error) {
-	if _, ok := tx.Account(name); !ok {
-		return false, fmt.Errorf("account %q: %w", name, ErrNotFound)
-	}
-	return tx.put(KindAccount, accountKey(name).ID, nil), nil
-}
-
 func itoa(n int) string { return strconv.Itoa(n) }
