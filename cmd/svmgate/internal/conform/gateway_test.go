@@ -86,8 +86,7 @@ func launch(t *testing.T, name string, ca *tlstest.Authority, args ...string) *g
 	}()
 	t.Cleanup(func() {
 		if t.Failed() {
-			text, _ := os.ReadFile(g.log)
-			t.Logf("log of %s, its end:\n%s", name, text[max(0, len(text)-3000):])
+			t.Logf("log of %s, its end:\n%s", name, g.logEnd())
 		}
 		_ = g.cmd.Process.Kill()
 		<-g.ended
@@ -172,6 +171,21 @@ func launchCluster(t *testing.T, ca *tlstest.Authority, args ...string) []*gatew
 		gateways = append(gateways, launch(t, fmt.Sprintf("g%d", i+1), ca, more...))
 	}
 	return gateways
+}
+
+// logEnd is the end of the log, without the chatter of the cluster.
+func (g *gateway) logEnd() string {
+	text, err := os.ReadFile(g.log)
+	if err != nil {
+		return err.Error()
+	}
+	var kept []byte
+	for line := range bytes.Lines(text) {
+		if !bytes.Contains(line, []byte(`"msg":"memberlist"`)) {
+			kept = append(kept, line...)
+		}
+	}
+	return string(kept[max(0, len(kept)-3000):])
 }
 
 // logsNothingOf fails if the log has a line with a word in it.

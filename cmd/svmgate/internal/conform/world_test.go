@@ -230,14 +230,14 @@ func silentKSC(t *testing.T) []string {
 			time.AfterFunc(patience, func() { _ = conn.Close() })
 		}
 	}()
-	return []string{"--ksc=https://" + ln.Addr().String(), "--ksc-credentials=" + credentials(t)}
+	return []string{"--ksc=https://" + ln.Addr().String(), "--ksc-credentials=" + credentials(t), "--ksc-timeout=5s"}
 }
 
 // credentials writes the account by which a gateway would log in to a KSC.
 func credentials(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ksc")
-	if err := os.WriteFile(file, []byte(`{"user":"svmgate","password":"secret"}`+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("default: {user: svmgate, password: secret}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
