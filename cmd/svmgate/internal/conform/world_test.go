@@ -245,7 +245,7 @@ func silentKSC(t *testing.T) []string {
 func credentials(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ksc")
-	if err := os.WriteFile(file, []byte("default: {user: svmgate, password: secret}\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("default: {user: gateway, password: gateway-secret}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
