@@ -23,7 +23,8 @@ var ErrBackup = errors.New("the backup can not be read")
 // is a snapshot; [Restore] makes a data directory of it, [Table.RestoreAsNew]
 // brings its objects back into a table that lives, [CheckBackup] tells whether it
 // is whole. It holds digests of passwords and tokens: keep it as secret as the
-// data directory.
+// data directory. Tasks are left out: a gateway that starts from it must not undo
+// what was under way when it was made, and has long been done.
 func (t *Table) Backup(ctx context.Context, w io.Writer) error {
 	buffered := bufio.NewWriterSize(w, 1<<20)
 	s, err := newSnapshotWriter(buffered)
@@ -33,7 +34,7 @@ func (t *Table) Backup(ctx context.Context, w io.Writer) error {
 	changed := &changedKeys{keys: map[Key]struct{}{}}
 	cancel := t.Subscribe(changed.note)
 	defer cancel()
-	if err := t.writeRecords(ctx, s); err != nil {
+	if err := t.writeRecords(ctx, s, func(k Kind) bool { return !k.isOfTasks() }); err != nil {
 		return err
 	}
 	clock, err := t.writeChanged(ctx, s, changed)
@@ -52,7 +53,7 @@ type changedKeys struct{ keys map[Key]struct{} }
 
 func (c *changedKeys) note(news *News) {
 	for i := range news.Records {
-		if lasts(news.Records[i]) {
+		if r := &news.Records[i]; lasts(*r) && !r.Key.Kind.isOfTasks() {
 			c.keys[news.Records[i].Key] = struct{}{}
 		}
 	}
@@ -287,7 +288,7 @@ func (tx *Tx) renew(from *Table, list []Record, sum *Summary) error {
 		switch r.Key.Kind {
 		case KindSVMLoad:
 			continue
-		case KindTask, KindTaskCancel: // work that is not under way here
+		case KindTask, KindTaskCancel: // backup is a snapshot then, and its work is not under way here
 			continue
 		case KindActivation: // comes with the tenant, which may have none, or be gone
 			continue

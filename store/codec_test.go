@@ -21,6 +21,8 @@ func TestEveryRowReadsBackAsWritten(t *testing.T) {
 	t.Run("vm", rowLaws(anyVMRow, (*vmRow).encode, decodeVM))
 	t.Run("placement", rowLaws(anyPlacementRow, (*placementRow).encode, decodePlacement))
 	t.Run("account", rowLaws(anyAccount, encodeAccount, decodeAccount))
+	t.Run("task", rowLaws(anyTask, (*Task).encode, func(b []byte) (Task, error) { return decodeTask([16]byte{}, b) }))
+	t.Run("task cancel", rowLaws(anyTaskCancel, (*taskCancelRow).encode, decodeTaskCancel))
 	t.Run("token", rowLaws(anyToken, encodeToken, func(b []byte) (Token, error) { return decodeToken([16]byte{}, b) }))
 }
 
@@ -119,6 +121,12 @@ func TestRecordsThatContradictTheirKeysAreRefused(t *testing.T) {
 		"list cut short":          {Key{KindSVMConfig, [16]byte{1}}, at, []byte{1, 0, 0, 2, 1, 'a'}},
 		"damaged tenant":          {Key{KindTenant, [16]byte{1}}, at, []byte{1, 200}},
 		"value of no format":      {Key{KindTenant, [16]byte{1}}, at, []byte{0}},
+		"task of no id":           {Key{KindTask, [16]byte{}}, at, []byte{1, 0}},
+		"wish of no task":         {Key{KindTaskCancel, [16]byte{}}, at, []byte{1, 0}},
+		"deletion of no wish":     {Key{KindTaskCancel, [16]byte{}}, at, nil},
+		"damaged task":            {Key{KindTask, [16]byte{1}}, at, []byte{1, 200}},
+		"task of no format":       {Key{KindTask, [16]byte{1}}, at, []byte{0}},
+		"damaged wish":            {Key{KindTaskCancel, [16]byte{1}}, at, []byte{1, 3, 'a'}},
 		"list longer than itself": {Key{KindSVMFacts, [16]byte{1}}, at, []byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1}},
 	} {
 		table := open(t, Config{})

@@ -56,7 +56,7 @@ func (c craft) dictionary() error {
 func TestCraftedBackupIsRefused(t *testing.T) {
 	version := Version{Clock: uint64(time.Now().UnixMilli()) << 16, Node: 1}
 	unreadable := Record{Version: version, Value: []byte{1, 0xff, 0xff}}
-	all := func(c craft) error { return c.table.writeRecords(context.Background(), c.snapshotWriter) }
+	all := func(c craft) error { return c.table.writeRecords(context.Background(), c.snapshotWriter, everything) }
 	tests := []struct {
 		name  string
 		write func(craft) error

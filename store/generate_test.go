@@ -53,6 +53,7 @@ var (
 			},
 			Administration: Administration{
 				Server: anyText.Draw(t, "server"), Address: anyText.Draw(t, "address"), User: anyText.Draw(t, "user"),
+				IntegrationServer: anyText.Draw(t, "integrationServer"),
 			},
 			Created: anyTime.Draw(t, "created"),
 		}
@@ -115,6 +116,21 @@ var (
 	})
 )
 
+var (
+	anyTask = rapid.Custom(func(t *rapid.T) Task {
+		return Task{
+			Type: anyText.Draw(t, "type"), State: word[TaskState](t, taskStates), Stage: anyText.Draw(t, "stage"),
+			Done: rapid.IntRange(0, 100).Draw(t, "done"), Tenant: anyID[TenantID](t, "tenant"), Node: anyText.Draw(t, "node"),
+			By: anyText.Draw(t, "by"), Notes: []byte(anyText.Draw(t, "notes")), Result: []byte(anyText.Draw(t, "result")),
+			Error: anyText.Draw(t, "error"), Created: anyTime.Draw(t, "created"), StateChanged: anyTime.Draw(t, "stateChanged"),
+			Changed: anyTime.Draw(t, "changed"), Lane: anyText.Draw(t, "lane"), NoReturn: anyBool.Draw(t, "noReturn"),
+		}
+	})
+	anyTaskCancel = rapid.Custom(func(t *rapid.T) taskCancelRow {
+		return taskCancelRow{By: anyText.Draw(t, "by"), At: anyTime.Draw(t, "at")}
+	})
+)
+
 // The records of a world collide: few things, few moments, few writers. What is
 // inside a record is never newer than the record, as writers promise.
 const (
@@ -167,7 +183,7 @@ var worldRecord = rapid.Custom(func(t *rapid.T) Record {
 })
 
 func worldValue(t *rapid.T, r *Record) {
-	tenant, svm, vm := thing(t, 't'), thing(t, 's'), thing(t, 'v')
+	tenant, svm, vm, task := thing(t, 't'), thing(t, 's'), thing(t, 'v'), thing(t, 'w')
 	switch kind := rapid.SampledFrom(everyKind).Draw(t, "kind"); kind {
 	case KindTenant:
 		row := anyTenantRow.Draw(t, "tenant")
@@ -200,6 +216,12 @@ func worldValue(t *rapid.T, r *Record) {
 		row := anyToken.Draw(t, "token")
 		row.Current, row.Previous = sha256.Sum256(tenant[:]), sha256.Sum256(append(tenant[:], "previous"...))
 		r.Key, r.Value = Key{kind, tenant}, encodeToken(&row)
+	case KindTask:
+		row := anyTask.Draw(t, "task")
+		r.Key, r.Value = Key{kind, task}, row.encode()
+	case KindTaskCancel:
+		row := anyTaskCancel.Draw(t, "wish")
+		r.Key, r.Value = Key{kind, task}, row.encode()
 	default: // of a newer release
 		r.Key, r.Value = Key{kind, vm}, []byte(anyText.Draw(t, "unknown"))
 	}
@@ -207,5 +229,5 @@ func worldValue(t *rapid.T, r *Record) {
 
 var everyKind = []Kind{
 	KindTenant, KindActivation, KindSVMConfig, KindSVMFacts, KindSVMLoad, KindVM, KindPlacement, KindAccount, KindToken,
-	200,
+	KindTask, KindTaskCancel, 200,
 }

@@ -64,6 +64,10 @@ type Administration struct {
 	Server  string `json:"server"`
 	Address string `json:"address"`
 	User    string `json:"user"`
+
+	// IntegrationServer is where the tenant's agents and SVMs shall find the
+	// Integration Server: a host, with a port if it is not the usual one.
+	IntegrationServer string `json:"integrationServer,omitzero"`
 }
 
 // An SVM is a secure virtual machine: the scan engine that agents connect to.

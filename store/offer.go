@@ -49,6 +49,8 @@ func (o *offer) belongs(r *Record) bool {
 		return len(o.current(KindSVMConfig, r.Key.ID).Value) > 0
 	case KindPlacement:
 		return len(o.current(KindVM, r.Key.ID).Value) > 0
+	case KindTaskCancel:
+		return len(o.current(KindTask, r.Key.ID).Value) > 0
 	case KindVM:
 		tenant, ok := tenantOfVM(r.Value)
 		return !ok || tenant.IsZero() || o.hasTenant(tenant)
@@ -82,6 +84,9 @@ func (o *offer) isOld(r *Record) bool {
 	case KindAccount:
 		a, _ := decodeAccount(r.Value)
 		made = a.Created
+	case KindTask:
+		task, _ := decodeTask(r.Key.ID, r.Value)
+		made = task.Created
 	default:
 		return false
 	}

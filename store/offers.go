@@ -125,7 +125,7 @@ func (t *Table) TakeOffers(r io.ReaderAt, size int64) (Offers, error) {
 		return o, err
 	}
 	o.Records = n
-	// Tenants and SVMs come before what belongs to them.
+	// Tenants, SVMs and tasks come before what belongs to them.
 	for _, owners := range []bool{true, false} {
 		var list []Record
 		flush := func() error {
@@ -144,7 +144,7 @@ func (t *Table) TakeOffers(r io.ReaderAt, size int64) (Offers, error) {
 			return err
 		}
 		_, _, err := readOffers(r, size, func(r Record) error {
-			if isOwner := r.Key.Kind == KindTenant || r.Key.Kind == KindSVMConfig; isOwner == owners {
+			if r.Key.Kind.isOwner() == owners {
 				r.Value = bytes.Clone(r.Value)
 				list = append(list, r)
 			}

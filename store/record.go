@@ -36,6 +36,18 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind-%d", uint8(k))
 }
 
+// isOfThings reports whether records of the kind are of something that has an id, which
+// is never zero.
+func (k Kind) isOfThings() bool {
+	return k <= KindPlacement || k == KindTask || k == KindToken || k == KindTaskCancel
+}
+
+// isOwner reports whether there are records of other kinds that belong to those of the kind.
+func (k Kind) isOwner() bool { return k == KindTenant || k == KindSVMConfig || k == KindTask }
+
+// isOfTasks reports whether records of the kind are of work that is under way or was.
+func (k Kind) isOfTasks() bool { return k == KindTask || k == KindTaskCancel }
+
 // MarshalText writes the name of the kind.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 

@@ -52,10 +52,10 @@ func TestHolds(t *testing.T) {
 		"older":          {a, old, true},
 		"refused":        {b, future, false},
 		"heard":          {b, old, true},
-		"unknown":        {b, Record{Key: Key{KindTask, id}, Version: old.Version, Value: []byte{1}}, false},
+		"unknown":        {b, Record{Key: Key{KindObservation, id}, Version: old.Version, Value: []byte{1}}, false},
 		"no record":      {a, deletion, false},
 		"not stamped":    {a, Record{Key: key, Value: old.Value}, false},
-		"unknown, blank": {b, Record{Key: Key{KindTask, id}, Version: old.Version}, false},
+		"unknown, blank": {b, Record{Key: Key{KindObservation, id}, Version: old.Version}, false},
 	} {
 		if got := tt.of.Holds(tt.r); got != tt.want {
 			t.Errorf("%s: Holds = %v, want %v", name, got, tt.want)

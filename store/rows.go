@@ -36,6 +36,7 @@ func (r *tenantRow) encode() []byte {
 	e.str(r.Administration.Address)
 	e.str(r.Administration.User)
 	e.time(r.Created)
+	e.str(r.Administration.IntegrationServer)
 	return e
 }
 
@@ -54,6 +55,7 @@ func decodeTenant(value []byte) (r tenantRow, err error) {
 		Administration: Administration{Server: d.str(), Address: d.str(), User: d.str()},
 		Created:        d.time(),
 	}
+	r.Administration.IntegrationServer = d.str()
 	return r, d.err
 }
 
@@ -278,7 +280,7 @@ func (r Record) check() error {
 	if r.Key.Kind == KindSighting {
 		return errNoRecord
 	}
-	if r.Key.ID == ([16]byte{}) && (r.Key.Kind <= KindPlacement || r.Key.Kind == KindTask || r.Key.Kind == KindToken || r.Key.Kind == KindTaskCancel) {
+	if r.Key.ID == ([16]byte{}) && r.Key.Kind.isOfThings() {
 		return errZeroID
 	}
 	if r.Deleted() {
@@ -317,6 +319,8 @@ func (r Record) check() error {
 		_, err = decodeToken(r.Key.ID, r.Value)
 	case KindTask:
 		_, err = decodeTask(r.Key.ID, r.Value)
+	case KindTaskCancel:
+		_, err = decodeTaskCancel(r.Value)
 	}
 	if err == nil && newest.Compare(r.Version) > 0 {
 		err = errAhead

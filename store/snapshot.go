@@ -113,9 +113,12 @@ func (s *snapshotWriter) finish(clock uint64) error {
 	return s.end()
 }
 
-// writeRecords writes all records of the table while writers go on: of what they
-// change meanwhile, either the old or the new may be there.
-func (t *Table) writeRecords(ctx context.Context, s *snapshotWriter) error {
+func everything(Kind) bool { return true }
+
+// writeRecords writes the records of the table while writers go on, of VMs and of the
+// kinds that are wanted: of what writers change meanwhile, either the old or the new
+// may be there.
+func (t *Table) writeRecords(ctx context.Context, s *snapshotWriter, wanted func(Kind) bool) error {
 	for shard := range vmShards {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -132,7 +135,7 @@ func (t *Table) writeRecords(ctx context.Context, s *snapshotWriter) error {
 	t.mu.RLock()
 	rows := make([]Record, 0, len(t.rows))
 	for _, r := range t.rows {
-		if lasts(r) {
+		if lasts(r) && wanted(r.Key.Kind) {
 			rows = append(rows, r)
 		}
 	}
@@ -210,7 +213,7 @@ func (t *Table) writeSnapshot(ctx context.Context, w io.Writer) (bytes int64, er
 	if err != nil {
 		return 0, err
 	}
-	if err := t.writeRecords(ctx, s); err != nil {
+	if err := t.writeRecords(ctx, s, everything); err != nil {
 		return 0, err
 	}
 	t.writing.Lock()

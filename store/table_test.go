@@ -101,12 +101,13 @@ type picture struct {
 	SVMs     []SVM
 	VMs      []VM
 	Accounts []Account
+	Tasks    []Task
 	Answers  []string // what a question sees of each VM
 	Tokens   map[[32]byte]TenantID
 }
 
 func (x tester) picture() picture {
-	p := picture{Records: []string{}, Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tokens: *x.tokens.Load()}
+	p := picture{Records: []string{}, Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tasks: x.Tasks(), Tokens: *x.tokens.Load()}
 	for _, r := range x.all() {
 		p.Records = append(p.Records, fmt.Sprintf("%v %x %x", r.Key, r.Version, r.Value))
 	}

@@ -29,6 +29,9 @@ type Task struct {
 
 	Error string // why it failed or was canceled
 
+	Lane     string // tasks of the same lane do not run at the same time; "" is none
+	NoReturn bool   // it is past the point from which it could be undone
+
 	// Canceled says that somebody asked for its end. Writers do not set it.
 	Canceled bool
 
@@ -84,6 +87,7 @@ func (v *TaskState) UnmarshalText(b []byte) error { return enumParse(v, b, taskS
 const (
 	maxTaskNotes = 16 << 10
 	maxResult    = 160 << 10 // a tenant with its texts
+	maxLane      = 2 * maxName
 )
 
 func (t *Task) encode() []byte {
@@ -101,6 +105,8 @@ func (t *Task) encode() []byte {
 	e.time(t.Created)
 	e.time(t.StateChanged)
 	e.time(t.Changed)
+	e.str(t.Lane)
+	e.bool(t.NoReturn)
 	return e
 }
 
@@ -112,8 +118,29 @@ func decodeTask(id [16]byte, value []byte) (Task, error) {
 		ID: id, Type: d.str(), State: decodeEnum(d, taskStates, TaskRunning), Stage: d.str(), Done: int(min(max(d.int(), 0), 100)),
 		Tenant: d.id(), Node: d.str(), By: d.str(), Notes: []byte(d.str()), Result: []byte(d.str()), Error: d.str(),
 		Created: d.time(), StateChanged: d.time(), Changed: d.time(),
+		Lane: d.str(), NoReturn: d.bool(),
 	}
 	return t, d.err
+}
+
+// taskCancelRow is the wish to end a task. Whoever wished it last is kept; that there
+// is one is what counts.
+type taskCancelRow struct {
+	By string
+	At Time
+}
+
+func (r *taskCancelRow) encode() []byte {
+	e := newEncoder()
+	e.str(r.By)
+	e.time(r.At)
+	return e
+}
+
+func decodeTaskCancel(value []byte) (r taskCancelRow, err error) {
+	d := newDecoder(value)
+	r = taskCancelRow{By: d.str(), At: d.time()}
+	return r, d.err
 }
 
 func (t *Task) validate() error {
@@ -121,7 +148,7 @@ func (t *Task) validate() error {
 		name, value string
 		most        int
 	}{
-		{"type", t.Type, maxName}, {"stage", t.Stage, maxText}, {"node", t.Node, maxName}, {"by", t.By, maxName}, {"error", t.Error, maxText},
+		{"type", t.Type, maxName}, {"stage", t.Stage, maxText}, {"node", t.Node, maxName}, {"by", t.By, maxName}, {"error", t.Error, maxText}, {"lane", t.Lane, maxLane},
 	} {
 		if err := checkText(f.name, f.value, f.most); err != nil {
 			return err
@@ -218,10 +245,8 @@ func (tx *Tx) CancelTask(id TaskID, by string) (bool, error) {
 	if err := checkText("by", by, maxName); err != nil {
 		return false, err
 	}
-	e := newEncoder()
-	e.str(by)
-	e.time(Time{tx.now})
-	return tx.put(KindTaskCancel, id, e), nil
+	wish := taskCancelRow{By: by, At: Time{tx.now}}
+	return tx.put(KindTaskCancel, id, wish.encode()), nil
 }
 
 // DeleteTask forgets a task.

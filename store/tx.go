@@ -113,8 +113,13 @@ func (tx *Tx) PutTenant(t Tenant) (bool, error) {
 	if old, ok := tx.Tenant(t.ID); ok {
 		row.Created = old.Created
 	}
+	value := row.encode()
+	have, err := decodeTenant(tx.current(KindTenant, t.ID).Value)
+	if err == nil && bytes.Equal(have.encode(), value) { // an older release may have written fewer fields of the same
+		return false, nil
+	}
 	tx.rename(t.ID, t.Name)
-	return tx.put(KindTenant, t.ID, row.encode()), nil
+	return tx.put(KindTenant, t.ID, value), nil
 }
 
 // rename keeps track of the names of tenants; without one the tenant is deleted.

@@ -43,6 +43,7 @@ func (r *tenantRow) validate() error {
 		{"administration.server", r.Administration.Server, maxName},
 		{"administration.address", r.Administration.Address, maxName},
 		{"administration.user", r.Administration.User, maxName},
+		{"administration.integrationServer", r.Administration.IntegrationServer, maxName},
 	} {
 		if err := checkText(f.name, f.value, f.most); err != nil {
 			return err

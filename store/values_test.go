@@ -80,6 +80,7 @@ func enumerations() []words {
 		{new(SVMState), "ready draining down suspect"},
 		{new(GuestOS), " server desktop"},
 		{new(AgentKind), " linux windows"},
+		{new(TaskState), "created queued starting running stopping completed failed canceled"},
 		{new(Role), "viewer svm multitenancy admin"},
 	}
 }

@@ -2,12 +2,14 @@ package config
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -152,8 +154,9 @@ func parseCredential(name string, value *yaml.Node) (c Credential, err error) {
 // maxAuthorities bounds a file of certificates, in bytes.
 const maxAuthorities = 1 << 20
 
-// ReadAuthorities reads the certificates of ksc-ca.
-func ReadAuthorities(path string) (*x509.CertPool, error) {
+// ReadAuthorities returns the certificates of ksc-ca, in PEM: one or more, and nothing
+// else but comments.
+func ReadAuthorities(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("the file can not be read: %s", reason(err))
@@ -166,9 +169,18 @@ func ReadAuthorities(path string) (*x509.CertPool, error) {
 	case len(text) > maxAuthorities:
 		return nil, fmt.Errorf("has more than %d bytes", maxAuthorities)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
+	n := 0
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("has a %s; want certificates only", strings.ToLower(block.Type))
+		}
+		n++
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return nil, fmt.Errorf("certificate number %d is damaged", n)
+		}
+	}
+	if n == 0 {
 		return nil, errors.New("has no certificate in PEM form: that of a Kaspersky Security Center is 1093/cert/klserver.cer in its folder of data")
 	}
-	return pool, nil
+	return text, nil
 }

@@ -1,7 +1,7 @@
 package config
 
 import (
-	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"os"
@@ -106,13 +106,20 @@ func TestReadAuthorities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := ReadAuthorities(write(t, "a comment\n"+string(ca.PEM)+string(ca.PEM)))
-	if err != nil || pool.Equal(x509.NewCertPool()) {
-		t.Errorf("the authority is not read: %v", err)
+	_, key, err := ca.Issue(tlstest.Leaf{Name: "a KSC"})
+	if err != nil {
+		t.Fatal(err)
 	}
+	good := "a comment\n" + string(ca.PEM) + string(ca.PEM)
+	if got, err := ReadAuthorities(write(t, good)); err != nil || string(got) != good {
+		t.Errorf("the authorities are not read: %q, %v", got, err)
+	}
+	damaged := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("hunter2")})
 	for _, tt := range []struct{ path, says string }{
 		{write(t, "hello\n"), "klserver.cer"},
-		{write(t, string(ca.PEM)+strings.Repeat("#", maxAuthorities)), "has more than"},
+		{write(t, good+string(key)), "has a private key; want certificates only"},
+		{write(t, string(ca.PEM)+string(damaged)), "certificate number 2 is damaged"},
+		{write(t, good+strings.Repeat("#", maxAuthorities)), "has more than"},
 		{filepath.Join(t.TempDir(), "none"), "no such file"},
 		{t.TempDir(), "is a directory"},
 	} {

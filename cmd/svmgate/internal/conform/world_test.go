@@ -56,10 +56,6 @@ func passwordOf(role string) string { return "password of " + role }
 // newWorld starts what a world needs; await makes it ready.
 func newWorld(t *testing.T, how setting, behindProxy bool) *world {
 	t.Helper()
-	ca, err := tlstest.NewAuthority("conform")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var args []string
 	switch how {
 	case recorded:
@@ -67,7 +63,19 @@ func newWorld(t *testing.T, how setting, behindProxy bool) *world {
 	case silent:
 		args = silentKSC(t)
 	}
-	w := &world{setting: how, ca: ca}
+	w := startWorld(t, behindProxy, args...)
+	w.setting = how
+	return w
+}
+
+// startWorld is newWorld for gateways with other settings.
+func startWorld(t *testing.T, behindProxy bool, args ...string) *world {
+	t.Helper()
+	ca, err := tlstest.NewAuthority("conform")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{ca: ca}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca.PEM)
 	w.client = &http.Client{Timeout: patience, Transport: &http.Transport{
@@ -237,7 +245,7 @@ func silentKSC(t *testing.T) []string {
 func credentials(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ksc")
-	if err := os.WriteFile(file, []byte("default: {user: svmgate, password: secret}\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("default: {user: gateway, password: gateway-secret}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file

@@ -15,6 +15,9 @@ import (
 // Base is where the API begins.
 const Base = "/api/2.0/virtualization"
 
+// MaxBody bounds the body of a request, in bytes.
+const MaxBody = 256 << 10
+
 // Config configures an [API]. Table, Tenancy and Accounts are required.
 type Config struct {
 	Table    *store.Table
