@@ -220,6 +220,15 @@ func TestStepOfTheVirtualServer(t *testing.T) {
 	if diff := cmp.Diff([]ksc.Site{want}, fake.asked); diff != "" {
 		t.Errorf("asked for (-want +got):\n%s", diff)
 	}
+	for _, address := range []string{"ksc.example:13299", "KSC.example"} {
+		tenant.Administration.Address = address
+		p.update(func(tx *store.Tx) error { _, err := tx.PutTenant(tenant); return err })
+		if s := p.step(tenant.ID, 1); s.State != StepDone {
+			t.Errorf("at %s: %+v", address, s)
+		}
+	}
+	tenant.Administration = recorded
+	p.update(func(tx *store.Tx) error { _, err := tx.PutTenant(tenant); return err })
 	fake.names = nil
 	p.step(tenant.ID, 1).says(t, StepMissing, "uid-1 at ksc.example, with the account acme-admin, as recorded; but https://ksc.example:13299 has no such virtual server")
 	fake.err = ksc.ErrUnreachable

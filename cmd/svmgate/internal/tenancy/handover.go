@@ -59,7 +59,7 @@ func (g *Guide) Handover(ctx context.Context, id store.TenantID) (Handover, erro
 		IntegrationServer: a.IntegrationServer, Missing: []Step{},
 		Advice: []string{"The password of the account comes separately.", "Change it when you log in for the first time."},
 	}
-	for _, step := range steps[:len(steps)-1] {
+	for _, step := range steps {
 		if step.State == StepMissing {
 			h.Missing = append(h.Missing, step)
 		}

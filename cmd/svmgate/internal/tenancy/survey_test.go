@@ -82,6 +82,16 @@ func TestStepOfSVMs(t *testing.T) {
 				"1 of 3 VMs has none: of 3 SVMs, for one of them, F5 scope removes 2 and F6 state removes 1",
 			remedy: "see what keeps SVMs from it: svmgate explain 07000000-0000-0000-0000-000000000000",
 		}, {
+			name: "hosts make no difference",
+			tenant: func(t *store.Tenant) {
+				t.Discovery.Algorithm, t.Discovery.Path = store.Extended, store.PathIgnore
+			},
+			fill: func(p *place, id store.TenantID) {
+				p.svm(2, nil)
+				p.vms(id, 2, nil)
+			},
+			state: StepDone, found: "1 SVM of version 6.0 is up for this tenant's agents on 1 host",
+		}, {
 			name: "a mixed pool",
 			fill: func(p *place, id store.TenantID) {
 				p.svm(1, nil)
