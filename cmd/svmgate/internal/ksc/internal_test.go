@@ -134,7 +134,7 @@ func TestOpenRefuses(t *testing.T) {
 		"URLs[0]":                    func(c *Config) { c.URLs = []string{"http://ksc:13299"} },
 		"want https://HOST":          func(c *Config) { c.URLs = []string{"https://gateway:pa55@ksc:13299"} },
 		"is there twice":             func(c *Config) { c.URLs = append(c.URLs, "https://ksc:13299") },
-		"there is no account for it":   func(c *Config) { c.Password = "" },
+		"there is no account for it": func(c *Config) { c.Password = "" },
 		"Config.Limit is 501":        func(c *Config) { c.Limit = 501 },
 		"a number below 0":           func(c *Config) { c.Pause = -1 },
 		"no certificate":             func(c *Config) { c.CA = []byte("-----BEGIN") },
