@@ -51,6 +51,13 @@ type Candidate struct {
 	place ranked
 }
 
+// Up reports whether the SVM takes agents at all: it is neither down nor draining.
+func (c *Candidate) Up() bool { return c.State != store.Draining && (c.State != store.Down || c.Held) }
+
+// Admitted reports whether the filters admit the agent, whatever the SVM's state and
+// load: all of them but F6.
+func (c *Candidate) Admitted() bool { return c.rule == passes }
+
 var ruleNames = map[rule]string{
 	ruleVersion: "F1 version", ruleProtection: "F2 protection", ruleTag: "F3 tag", ruleUpdates: "F4 updates",
 	ruleScope: "F5 scope", ruleState: "F6 state", ruleDedication: "F7 dedication",

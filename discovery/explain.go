@@ -63,7 +63,30 @@ func (s *Selector) Explain(q *Query) Explanation {
 	asked := *q
 	asked.Limit = MaxLimit
 	c, slot, ok := s.decide(&asked, &a)
-	e := Explanation{BIOS: q.BIOS, Result: a.Result.String(), Revision: a.Revision, Candidates: []Candidate{}}
+	return s.explain(&asked, &a, c, slot, ok)
+}
+
+// ExplainNewcomer is [Selector.Explain] for a VM that is in no table, as if it were
+// registered for a tenant and nothing else were known of it than what q tells. It is
+// false if there is no such tenant.
+func (s *Selector) ExplainNewcomer(tenant store.TenantID, q *Query) (Explanation, bool) {
+	i := s.catalog.Load().tenantIndex(tenant)
+	if i < 0 {
+		return Explanation{}, false
+	}
+	var a Answer
+	asked := *q
+	asked.Limit, asked.Authenticated = MaxLimit, false
+	slot := store.Stranger(i, hashAgent(q.BIOS))
+	c, ok := s.decideFor(&asked, &a, slot, true, false)
+	e := s.explain(&asked, &a, c, slot, ok)
+	e.Facts.Path = store.Path{} // that of a VM with this id, if there is one
+	return e, ok
+}
+
+// explain explains the answer to a question for the VM of a slot.
+func (s *Selector) explain(asked *Query, a *Answer, c *catalog, slot store.Slot, ok bool) Explanation {
+	e := Explanation{BIOS: asked.BIOS, Result: a.Result.String(), Revision: a.Revision, Candidates: []Candidate{}}
 	if a.Result == NotRegistered {
 		e.Sentence = "not registered: no VM with this BIOS ID is known, and unregistered VMs are denied"
 		return e
@@ -75,9 +98,9 @@ func (s *Selector) Explain(q *Query) Explanation {
 			e.Tenant = &ExplainedTenant{ID: tenant.ID, Name: tenant.Name, Type: tenant.Type, Status: tenant.Status}
 		}
 	}
-	w := walk{s: s, c: c, q: &asked, a: &a, agent: hashAgent(q.BIOS), version: c.words.class(q.Version)}
+	w := walk{s: s, c: c, q: asked, a: a, agent: hashAgent(asked.BIOS), version: c.words.class(asked.Version)}
 	w.prepare(t, slot, ok)
-	e.Facts = s.explainFacts(&w, t, q, slot, ok)
+	e.Facts = s.explainFacts(&w, t, asked, slot, ok)
 	x := explainer{walk: &w, result: a.Result}
 	x.look()
 	if a.Result == TenantInactive {

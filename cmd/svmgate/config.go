@@ -27,7 +27,7 @@ func configCommand() *cobra.Command {
 func configCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check settings, TLS files and the key file as serve would, without starting anything",
+		Short: "Check settings and the files they name as serve would, without starting anything",
 		Args:  cobra.NoArgs,
 	}
 	flags := config.AddFlags(cmd)
@@ -47,10 +47,28 @@ func configCheckCommand() *cobra.Command {
 				return &config.Error{Key: "cluster-key-file", Value: path, Reason: err.Error()}
 			}
 		}
+		if err := checkKSCFiles(&settings.Config); err != nil {
+			return err
+		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), "The configuration is valid.")
 		return err
 	}
 	return cmd
+}
+
+// checkKSCFiles reads what calling Kaspersky Security Center takes.
+func checkKSCFiles(c *config.Config) error {
+	if c.KSCCredentials != "" {
+		if _, err := config.ReadCredentials(c.KSCCredentials, c.KSC); err != nil {
+			return &config.Error{Key: "ksc-credentials", Value: c.KSCCredentials, Reason: err.Error()}
+		}
+	}
+	if c.KSCCA != "" {
+		if _, err := config.ReadAuthorities(c.KSCCA); err != nil {
+			return &config.Error{Key: "ksc-ca", Value: c.KSCCA, Reason: err.Error()}
+		}
+	}
+	return nil
 }
 
 func configPrintCommand() *cobra.Command {

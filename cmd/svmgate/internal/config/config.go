@@ -43,6 +43,14 @@ type Config struct {
 	ClusterBootstrap              bool
 	TombstoneKeep                 time.Duration
 
+	// KSC are the Kaspersky Security Centers, in the form https://host:port. If there are
+	// none, KSCNone says whether complete tenants can do without.
+	KSC            []string
+	KSCNone        bool
+	KSCCredentials string // for [ReadCredentials]
+	KSCCA          string // for [ReadAuthorities]; empty: the authorities of this host
+	KSCTimeout     time.Duration
+
 	MaxConnections      int // agent plane
 	AdminMaxConnections int
 	ImportLimit         int64

@@ -25,7 +25,7 @@ func TestDefaults(t *testing.T) {
 		AgentAddr: "127.0.0.1:7270", AdminAddr: "127.0.0.1:7271", OpsAddr: "127.0.0.1:7272",
 		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute, ReturnAfter: 10 * time.Minute,
 		AgentAuth: "none", TokenOverlap: 24 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
-		ImportLimit: 1 << 30, TombstoneKeep: 168 * time.Hour, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
+		ImportLimit: 1 << 30, KSCTimeout: 30 * time.Second, TombstoneKeep: 168 * time.Hour, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
 	}
 	if diff := cmp.Diff(want, got.Config); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -89,7 +89,7 @@ func TestValues(t *testing.T) {
 	got, err := Load(Input{Flags: map[string]string{
 		"unregistered": "serve", "openstack-locality": "zone", "svm-ttl": " 90s ",
 		"version-matrix": "12.0=6.0, 12.0=6.1,12.1.3=6.1", "import-limit": "2MiB", "log-level": "warn",
-		"trusted-proxy": "10.0.0.0/8,::1,192.0.2.7", "dead-address": "2001:DB8::1", "ksc": "none",
+		"trusted-proxy": "10.0.0.0/8,::1,192.0.2.7", "dead-address": "2001:DB8::1", "ksc": "none", "ksc-timeout": "5s",
 		"svm-probe": "tcp:9876", "return-after": "0s", "admission-rate": "0.5", "admission-burst": "20",
 	}})
 	if err != nil {
@@ -109,6 +109,9 @@ func TestValues(t *testing.T) {
 		t.Errorf("got %+v", got.Config)
 	}
 	if got.SVMProbe != 9876 || got.ReturnAfter != 0 || got.AdmissionRate != 0.5 || got.AdmissionBurst != 20 {
+		t.Errorf("got %+v", got.Config)
+	}
+	if !got.KSCNone || len(got.KSC) != 0 || got.KSCTimeout != 5*time.Second {
 		t.Errorf("got %+v", got.Config)
 	}
 	var nets []string
@@ -138,12 +141,17 @@ func TestBadValuesNameKeyValueAndWhatIsAllowed(t *testing.T) {
 		"token-overlap":      {"721h"},
 		"trusted-proxy":      {"10.0.0.1/8", "10.0.0.0/33", "proxy"},
 		"insecure":           {"all", "agent;admin"},
-		"ksc":                {"https://ksc.example:13299"},
-		"max-connections":    {"0", "many", "9999999"},
-		"import-limit":       {"1", "1GB", "-1GiB", "9999999TiB", "GiB"},
-		"shutdown-delay":     {"soon"},
-		"log-level":          {"loud"},
-		"log-format":         {"xml"},
+		"ksc": {
+			"ksc.example", "http://ksc.example:13299", "http://127.0.0.1:1", "https://", "https://:13299", "https://ksc.example:0",
+			"https://ksc.example:65536", "https://ksc.example:x", "https://ksc.example/api", "https://ksc.example?x=1", "https://ksc.example?",
+			"https://ksc.example#x", "none,https://ksc.example", "https://ksc.example,HTTPS://KSC.example:13299/", "None", "https://[::1",
+		},
+		"ksc-timeout":     {"", "30", "0s", "11m"},
+		"max-connections": {"0", "many", "9999999"},
+		"import-limit":    {"1", "1GB", "-1GiB", "9999999TiB", "GiB"},
+		"shutdown-delay":  {"soon"},
+		"log-level":       {"loud"},
+		"log-format":      {"xml"},
 	} {
 		for _, value := range values {
 			_, err := Load(Input{Flags: map[string]string{name: value}})
@@ -189,7 +197,9 @@ func TestNothingIsAcceptedSilently(t *testing.T) {
 		{"told to connect to any port", file(t, "cluster-addr: 127.0.0.1:1\ncluster-advertise: 10.0.0.1:0\n"), `cluster-advertise: "10.0.0.1:0"`},
 		{"neither true nor false", file(t, "cluster-bootstrap: maybe\n"), `cluster-bootstrap: "maybe" (svmgate.yaml:1): want true or false`},
 		{"flag of a part that is not there", Input{Flags: map[string]string{"dns-addr": ":53"}}, `dns-addr: ":53" (--dns-addr): this release does not have`},
-		{"variable of a part that is not there", Input{Env: []string{"SVMGATE_KSC_CREDENTIALS=x"}}, `ksc-credentials: "x" (SVMGATE_KSC_CREDENTIALS): this release does not have`},
+		{"variable of a part that is not there", Input{Env: []string{"SVMGATE_DNS_ADDR=x"}}, `dns-addr: "x" (SVMGATE_DNS_ADDR): this release does not have`},
+		{"password in a URL", Input{Flags: map[string]string{"ksc": "https://ksc.example,https://gate:hunter2,5/hunter2@ksc.example"}}, `ksc: "https://(redacted)@ksc.example" (--ksc): a name or a password does not belong into a URL`},
+		{"user in a URL", Input{Flags: map[string]string{"ksc": "https://gate@ksc.example"}}, `give --ksc-credentials`},
 		{"bad value in a variable", Input{Env: []string{"SVMGATE_AGENT_AUTH=yes"}}, `agent-auth: "yes" (SVMGATE_AGENT_AUTH): want none, token or mtls`},
 		{"two things at once", file(t, "svm-ttl: 5\ndata:\n"), "data: \"\" (svmgate.yaml:2): the value is missing: want a directory, or :memory: to keep nothing\nsvm-ttl:"},
 	}

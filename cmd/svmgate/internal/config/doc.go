@@ -21,4 +21,7 @@
 // a key file instead of TLS. [Load] refuses anything else and names the flag that
 // is missing, unless the setting insecure names the plane. The operations plane
 // speaks plain HTTP on loopback, and TLS with the same certificate off it.
+//
+// Kaspersky Security Center is called with TLS that is verified, and with an account from
+// a file that nobody else may read; there is no setting that does without.
 package config

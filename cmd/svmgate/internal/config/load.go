@@ -20,7 +20,7 @@ func (e *Error) Error() string {
 	if e.Where != "" {
 		where = " (" + e.Where + ")"
 	}
-	return fmt.Sprintf("%s: %q%s: %s", e.Key, e.Value, where, e.Reason)
+	return fmt.Sprintf("%s: %q%s: %s", e.Key, withoutPasswords(e.Value), where, e.Reason)
 }
 
 // Source is where a setting may come from.

@@ -255,13 +255,6 @@ func matrix(c *Config, s string) error {
 	return nil
 }
 
-func ksc(_ *Config, s string) error {
-	if s != "" && s != "none" {
-		return errors.New("this release does not call Kaspersky Security Center")
-	}
-	return nil
-}
-
 // sizes are in falling order, so that the unit is the longest that fits.
 var sizes = []struct {
 	unit  string

@@ -29,6 +29,7 @@ func (e *Effective) check(fail func(*Error)) {
 		fail(e.wrong("admission-burst", "needs --admission-rate: without it there is no bound"))
 	}
 	e.checkCluster(fail)
+	e.checkKSC(fail)
 }
 
 func (e *Effective) insecure(plane string) bool { return slices.Contains(e.Insecure, plane) }

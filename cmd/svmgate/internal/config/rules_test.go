@@ -47,6 +47,11 @@ func TestSecureByDefault(t *testing.T) {
 		{name: "mtls", flags: "--agent-auth=mtls --tls-client-ca=a " + cert + " " + key},
 		{name: "a burst without a rate", flags: "--admission-burst=5", says: []string{"admission-burst", "--admission-rate"}},
 		{name: "a burst with a rate", flags: "--admission-burst=5 --admission-rate=10"},
+		{name: "a KSC without credentials", flags: "--ksc=https://ksc.example", says: []string{"ksc: ", "--ksc-credentials"}},
+		{name: "a KSC with credentials", flags: "--ksc=https://ksc.example,https://10.0.0.9:1 --ksc-credentials=f --ksc-ca=c"},
+		{name: "credentials without a KSC", flags: "--ksc-credentials=f --ksc-ca=c", says: []string{"ksc-credentials: ", "ksc-ca: ", "--ksc with"}},
+		{name: "credentials for none", flags: "--ksc=none --ksc-credentials=f", says: []string{"ksc-credentials: ", "--ksc with"}},
+		{name: "no KSC is wanted", flags: "--ksc=none"},
 		{name: "one address twice", flags: "--agent-addr=127.0.0.1:5 --ops-addr=127.0.0.1:5", says: []string{"ops-addr", "agent-addr"}},
 		{name: "any port twice", flags: "--agent-addr=127.0.0.1:0 --ops-addr=127.0.0.1:0"},
 	}

@@ -150,9 +150,21 @@ var Table = []Setting{
 		Help:  "how long is remembered what was deleted, and so how long a gateway may be away",
 		parse: duration(func(c *Config) *time.Duration { return &c.TombstoneKeep }, "1h", "8760h"),
 	}, {
-		Name: "ksc", Allowed: "none (virtual Administration Servers are recorded only)",
-		Help:  "Kaspersky Security Center servers",
+		Name: "ksc", List: true, Allowed: wantKSC,
+		Help:  "Kaspersky Security Centers in which tenants get virtual Administration Servers",
 		parse: ksc,
+	}, {
+		Name: "ksc-credentials", Allowed: "a file of mode 0600 that maps URLs, or default, to {user, password}, or nothing",
+		Help:  "accounts by which the Kaspersky Security Centers are called",
+		parse: text(func(c *Config) *string { return &c.KSCCredentials }, true),
+	}, {
+		Name: "ksc-ca", Allowed: "a PEM file, or nothing for the authorities of this host",
+		Help:  "certificates of the Kaspersky Security Centers, or authorities that sign them",
+		parse: text(func(c *Config) *string { return &c.KSCCA }, true),
+	}, {
+		Name: "ksc-timeout", Default: "30s", Allowed: wantDuration("1s", "10m"),
+		Help:  "how long one call of a Kaspersky Security Center may take",
+		parse: duration(func(c *Config) *time.Duration { return &c.KSCTimeout }, "1s", "10m"),
 	}, {
 		Name: "max-connections", Default: "65536", Allowed: wantCount(1, 1<<20),
 		Help:  "connections of agents at once",
@@ -202,6 +214,5 @@ func Lookup(name string) (*Setting, bool) {
 // have. Using one is an error: a gateway that looks as if it answered DNS and does
 // not would be found out too late.
 var absent = map[string]string{
-	"ksc-credentials": "it does not call Kaspersky Security Center",
-	"dns-addr":        "it does not answer DNS",
+	"dns-addr": "it does not answer DNS",
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -29,6 +30,7 @@ type assembly struct {
 	shared   atomic.Pointer[replica.Replica] // the same, for the selector's goroutine
 	selector *discovery.Selector
 	accounts *auth.Accounts
+	tenancy  *tenancy.Service
 
 	refused  uint64    // records from the future, when it was last looked
 	refusing time.Time // when there were last more of them
@@ -154,13 +156,20 @@ func (a *assembly) serve() error {
 	if err != nil {
 		return err
 	}
+	if err := a.newTenancy(); err != nil {
+		return err
+	}
+	integration, err := a.newIntegration()
+	if err != nil {
+		return err
+	}
 	a.show(ops.TableFamilies(a.table))
 	a.show(ops.SelectorFamilies(a.selector))
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
 	a.serveAgents(agents)
-	a.serveAdmin(admin)
+	a.serveAdmin(admin, integration)
 	return nil
 }
 
@@ -169,6 +178,9 @@ const leaveTimeout = 3 * time.Second
 
 // shut ends what open began. The table can still be read.
 func (a *assembly) shut(ctx context.Context) error {
+	if a.tenancy != nil { // while peers still learn how tasks end
+		a.tenancy.Stop(ctx)
+	}
 	a.end()
 	a.work.Wait()
 	if a.replica != nil {

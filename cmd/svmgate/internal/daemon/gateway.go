@@ -14,6 +14,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/buildinfo"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf"
@@ -46,6 +47,7 @@ type Gateway struct {
 	requests ops.Requests
 	files    *tlsconf.Files // nil without TLS
 	planes   []*plane       // agent, admin, ops
+	servers  *ksc.Servers   // nil if there are none
 
 	appends  *ops.Appends   // nil if nothing is kept
 	anew     bool           // a table was set aside: only peers have what belongs in the next
@@ -97,6 +99,9 @@ func (g *Gateway) listen(ctx context.Context) error {
 		if _, err := replica.ReadKeys(c.ClusterKeyFile); err != nil {
 			return &config.Error{Key: "cluster-key-file", Value: c.ClusterKeyFile, Reason: err.Error()}
 		}
+	}
+	if err := g.openServers(); err != nil {
+		return err
 	}
 	if c.TLSCert != "" {
 		var err error

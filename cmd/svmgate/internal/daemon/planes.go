@@ -19,6 +19,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/problem"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/viis"
 )
 
 // A plane is one listener with its server.
@@ -146,9 +147,9 @@ func (g *Gateway) serveAgents(api *agentapi.API) {
 	g.setHandler(p, fence.Forwarded(fence.Wrap(api.Handler, nil), g.settings.TrustedProxies))
 }
 
-func (g *Gateway) serveAdmin(api *adminapi.API) {
+func (g *Gateway) serveAdmin(api *adminapi.API, integration *viis.API) {
 	p := g.plane("admin")
-	h := fence.Wrap(api.Handler, api.MayStream)
+	h := fence.Wrap(both(api, integration), api.MayStream)
 	g.setHandler(p, fence.Forwarded(g.watchLogins(h), g.settings.TrustedProxies))
 }
 

@@ -56,6 +56,9 @@ func (g *Gateway) close(ctx context.Context) error {
 	}
 	g.background()
 	g.tasks.Wait()
+	if g.servers != nil {
+		defer g.servers.Close()
+	}
 	if g.assembly != nil {
 		return g.assembly.shut(ctx)
 	}

@@ -94,30 +94,3 @@ func (s *Service) Cancel(id store.TaskID, by string) (store.Task, error) {
 // ResultOf reads what a completed task came to: the tenant that was made or removed, as
 // it was then; or a text: "true", or the id of a report.
 func ResultOf(t store.Task) (tenant *store.Tenant, text string) { panic("not yet") }
-
-// Deployment is how far the deployment of a tenant has come: seven steps, in order, as
-// the vendor's documents have them.
-func (s *Service) Deployment(ctx context.Context, id store.TenantID) ([]Step, error) {
-	panic("not yet")
-}
-
-// A Step of a deployment.
-type Step struct {
-	Number int    `json:"number"` // from 1
-	Title  string `json:"title"`
-	State  string `json:"state"`  // "done", "missing", "unknown" (nothing here can tell) or "notNeeded"
-	Found  string `json:"found"`  // what is there, one sentence
-	Remedy string `json:"remedy"` // what to do; empty if done
-}
-
-// A Handover is what the administrator of a tenant is given. A password is never part
-// of it.
-type Handover struct {
-	Tenant  store.TenantID `json:"tenant"`
-	Name    string         `json:"name"`
-	Address string         `json:"address"` // of the virtual Administration Server
-	Server  string         `json:"server"`
-	User    string         `json:"user"`
-	Ready   bool           `json:"ready"`  // whether every step before is done
-	Advice  []string       `json:"advice"` // sentences
-}

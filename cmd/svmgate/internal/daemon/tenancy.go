@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/viis"
+)
+
+// newTenancy begins to do what tasks ask for, those first that were interrupted.
+func (a *assembly) newTenancy() error {
+	c := &a.settings.Config
+	cfg := tenancy.Config{Table: a.table, Node: c.NodeName, Servers: a.servers, RecordOnly: c.KSCNone, Log: a.opt.Log}
+	if a.replica != nil {
+		cfg.Alive = a.alive
+	}
+	var err error
+	a.tenancy, err = tenancy.New(cfg)
+	return err
+}
+
+// openServers gets ready to call the Kaspersky Security Centers, if there are any.
+func (g *Gateway) openServers() error {
+	c := &g.settings.Config
+	if len(c.KSC) == 0 {
+		return nil
+	}
+	cfg := ksc.Config{URLs: c.KSC, Accounts: map[string]ksc.Account{}, Timeout: c.KSCTimeout, Logger: g.opt.Log}
+	accounts, err := config.ReadCredentials(c.KSCCredentials, c.KSC)
+	if err != nil {
+		return &config.Error{Key: "ksc-credentials", Value: c.KSCCredentials, Reason: err.Error()}
+	}
+	for url, a := range accounts {
+		cfg.Accounts[url] = ksc.Account{User: a.User, Password: a.Password}
+	}
+	if c.KSCCA != "" {
+		if cfg.CA, err = config.ReadAuthorities(c.KSCCA); err != nil {
+			return &config.Error{Key: "ksc-ca", Value: c.KSCCA, Reason: err.Error()}
+		}
+	}
+	g.servers, err = ksc.Open(cfg)
+	return err
+}
+
+// alive reports whether a gateway is there, and when it was last. One that left is not
+// known any more.
+func (a *assembly) alive(node string) (alive bool, since time.Time) {
+	for _, m := range a.replica.Members() {
+		if m.Name == node {
+			return m.State != "dead", m.Seen
+		}
+	}
+	return false, time.Time{}
+}
+
+// newIntegration returns the Integration Server's API.
+func (a *assembly) newIntegration() (*viis.API, error) {
+	cfg := viis.Config{Table: a.table, Tenancy: a.tenancy, Accounts: a.accounts, Log: a.opt.Log}
+	if a.replica != nil {
+		cfg.Confirm = a.replica.Confirm
+	}
+	return viis.New(cfg)
+}
+
+// both answers what is asked of the admin plane's two APIs.
+func both(admin *adminapi.API, integration *viis.API) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		if viis.Serves(ctx.URI().PathOriginal()) {
+			integration.Handler(ctx)
+			return
+		}
+		admin.Handler(ctx)
+	}
+}
