@@ -150,15 +150,18 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
-// launchCluster starts three gateways that form a cluster, and trust a proxy on
+// launchCluster starts n gateways that form a cluster, and trust a proxy on
 // loopback.
-func launchCluster(t *testing.T, ca *tlstest.Authority, args ...string) []*gateway {
+func launchCluster(t *testing.T, ca *tlstest.Authority, n int, args ...string) []*gateway {
 	t.Helper()
 	key := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(key, []byte("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addrs := []string{freeAddr(t), freeAddr(t), freeAddr(t)}
+	var addrs []string
+	for range n {
+		addrs = append(addrs, freeAddr(t))
+	}
 	var gateways []*gateway
 	for i, addr := range addrs {
 		more := append([]string{
