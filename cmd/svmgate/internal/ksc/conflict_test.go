@@ -177,6 +177,29 @@ func TestFullAcrossSeveral(t *testing.T) {
 	}
 }
 
+// TestPlacesAreCountedOnce has one chosen while the virtual server of another is made, but
+// not yet known: it is in KSC's list, and so is its place.
+func TestPlacesAreCountedOnce(t *testing.T) {
+	k := start(t, ksctest.Config{})
+	cfg := config(k)
+	cfg.Limit = 2
+	s := open(t, cfg)
+	var meanwhile error
+	var once sync.Once
+	k.OnCall(func(_ int, method, when string) {
+		if method == "VServers.AddVServerInfo" && when == "after" {
+			once.Do(func() {
+				k.OnCall(nil)
+				_, meanwhile = s.Make(t.Context(), ksc.Site{Mark: "m2", Name: "Second", User: "second"}, []byte(password), new(notes).note)
+			})
+		}
+	})
+	_, err := s.Make(t.Context(), wanted(), []byte(password), new(notes).note)
+	if err != nil || meanwhile != nil {
+		t.Errorf("two fit: %v, %v", err, meanwhile)
+	}
+}
+
 // TestKSCHasALimitOfItsOwn: another gateway may have taken the last place.
 func TestKSCHasALimitOfItsOwn(t *testing.T) {
 	k := start(t, ksctest.Config{Limit: 1})

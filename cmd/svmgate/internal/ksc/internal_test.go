@@ -57,6 +57,18 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// TestNullIsNoID: 0 is the id of "Managed devices", and of the main server.
+func TestNullIsNoID(t *testing.T) {
+	for _, answer := range []string{`{}`, `{"PxgRetVal":null}`} {
+		if err := decode("C.M", []byte(answer), new(value[int64])); !errors.Is(err, errNotUnderstood) {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+	if err := decode("C.M", []byte(`{"PxgRetVal":null}`), new(value[[]container[group]])); err != nil {
+		t.Errorf("a list may be null: %v", err)
+	}
+}
+
 // TestAddKeepsEntries: what is known of others' entries, and what is not, stays.
 func TestAddKeepsEntries(t *testing.T) {
 	theirs := `{"type":"params","value":{"KLSPLU_SID":"S-1-5","KLSPLU_MAY_WRITE":false,"KLSPLU_ALLOWMASK":1}}`

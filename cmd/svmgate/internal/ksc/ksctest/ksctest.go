@@ -72,13 +72,16 @@ type KSC struct {
 	calls  []string
 	counts map[string]int // of calls, by method
 	broken []string
+	busy   int        // calls that are under way
+	calm   *sync.Cond // told when busy is 0
 	state
 }
 
 // A conn is one connection.
 type conn struct {
-	lost   bool // it is closed, or about to be
-	doomed bool // the next call on it is its end
+	lost   bool            // it is closed, or about to be
+	doomed bool            // the next call on it is its end
+	begun  map[string]bool // actions
 }
 
 type connKey struct{}
@@ -107,6 +110,7 @@ func Start(cfg Config) (*KSC, error) {
 		cfg: cfg, ca: cert, url: "https://" + listener.Addr().String(), ended: make(chan struct{}),
 		conns: map[net.Conn]*conn{}, counts: map[string]int{}, state: newState(),
 	}
+	k.calm = sync.NewCond(&k.mu)
 	k.closed, k.close = context.WithCancel(context.Background())
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -161,6 +165,16 @@ func (k *KSC) Heal() {
 	k.faults = nil
 }
 
+// Wait returns when no call is under way. A call goes on when its caller is gone; a test
+// that kills its caller waits before it looks.
+func (k *KSC) Wait() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.busy > 0 {
+		k.calm.Wait()
+	}
+}
+
 // Calls returns the methods that were called, in order.
 func (k *KSC) Calls() []string {
 	k.mu.Lock()
@@ -188,7 +202,7 @@ func (k *KSC) breachLocked(format string, args ...any) {
 func (k *KSC) connected(ctx context.Context, c net.Conn) context.Context {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	known := &conn{}
+	known := &conn{begun: map[string]bool{}}
 	k.conns[c] = known
 	return context.WithValue(ctx, connKey{}, known)
 }
