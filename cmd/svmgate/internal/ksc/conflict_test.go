@@ -241,16 +241,23 @@ func TestOneIsSilent(t *testing.T) {
 // TestStrangersCertificate: nothing is sent to a KSC whose certificate nobody vouches for.
 func TestStrangersCertificate(t *testing.T) {
 	k, other := start(t, ksctest.Config{Addr: "127.0.0.2:0"}), start(t, ksctest.Config{})
-	for name, ca := range map[string][]byte{"none": nil, "that of another": other.CA()} {
+	for name, ca := range map[string][]byte{
+		"none": nil, "that of another": other.CA(), "its authority, which did not sign for this address": k.Authority(),
+	} {
 		cfg := config(k)
 		cfg.CA, cfg.Attempts = ca, 1
 		_, err := open(t, cfg).Make(t.Context(), wanted(), []byte(password), new(notes).note)
 		if !errors.Is(err, ksc.ErrUnreachable) || !strings.Contains(fmt.Sprint(err), "certificate") || !strings.Contains(fmt.Sprint(err), k.URL()) {
-			t.Errorf("%s is pinned: %v", name, err)
+			t.Errorf("trusted is %s: %v", name, err)
 		}
 	}
 	if calls := k.Calls(); len(calls) > 0 {
 		t.Errorf("it was asked %q", calls)
+	}
+	cfg := config(other)
+	cfg.CA = other.Authority()
+	if got := open(t, cfg).Capacity(t.Context()); got[0].Err != nil {
+		t.Errorf("trusted is the authority: %v", got[0].Err)
 	}
 	// Its own is enough, though it names another host.
 	if got := open(t, config(k)).Capacity(t.Context()); got[0].Err != nil {

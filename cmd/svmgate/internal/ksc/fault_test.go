@@ -115,7 +115,8 @@ func faultAt(call int, kind ksctest.Kind) ksctest.Fault {
 func eachFault(t *testing.T, fn func(t *testing.T, cfg ksctest.Config, call int, kind ksctest.Kind) bool) {
 	for name, cfg := range variants {
 		for kind := range ksctest.Kinds {
-			if !*allFaults && (name != everyDayVariant || !slices.Contains(everyDay, kind)) {
+			usual := name == everyDayVariant && slices.Contains(everyDay, kind) && (kind == ksctest.DropAfter || !testing.Short())
+			if !usual && !*allFaults {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/%v", name, kind), func(t *testing.T) {

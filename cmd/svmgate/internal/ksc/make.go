@@ -18,7 +18,7 @@ type work struct {
 
 // start begins work on a site; end must follow.
 func (c *center) start(ctx context.Context, site Site, note Note) (*work, error) {
-	if err := c.enter(ctx); err != nil {
+	if err := enter(ctx, c.room); err != nil {
 		return nil, err
 	}
 	return &work{center: c, link: c.borrow(), site: site, note: note}, nil
@@ -26,13 +26,16 @@ func (c *center) start(ctx context.Context, site Site, note Note) (*work, error)
 
 func (w *work) end() {
 	w.back(w.link)
-	w.leave()
+	<-w.room
 }
 
 // announce notes the site as it is, before stage is done.
 func (w *work) announce(ctx context.Context, stage string, percent int) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if w.note == nil {
+		return nil
 	}
 	return w.note(stage, percent, w.site)
 }
@@ -41,7 +44,7 @@ func (w *work) announce(ctx context.Context, stage string, percent int) error {
 // the folder "Multitenancy KSV LA"/name, the virtual server in it, and on that the account
 // with the rights of a main administrator. It returns the site as it is then; password is
 // not kept. If Make fails, what it made stays: call Remove with the site noted last. A
-// site can be made once.
+// site can be made once. If note is nil, nothing is noted.
 //
 // Errors are those of note and ctx, [ErrFull], [ErrNameTaken], [ErrUserExists],
 // [ErrUnreachable], [ErrCredentials] or an [*Error].

@@ -60,6 +60,7 @@ type KSC struct {
 	cfg    Config
 	url    string
 	ca     []byte
+	signer []byte
 	http   *http.Server
 	ended  chan struct{} // closed when it no longer serves
 	closed context.Context
@@ -107,7 +108,7 @@ func Start(cfg Config) (*KSC, error) {
 		return nil, err
 	}
 	k := &KSC{
-		cfg: cfg, ca: cert, url: "https://" + listener.Addr().String(), ended: make(chan struct{}),
+		cfg: cfg, ca: cert, signer: authority.PEM, url: "https://" + listener.Addr().String(), ended: make(chan struct{}),
 		conns: map[net.Conn]*conn{}, counts: map[string]int{}, state: newState(),
 	}
 	k.calm = sync.NewCond(&k.mu)
@@ -140,6 +141,9 @@ func (k *KSC) URL() string { return k.url }
 
 // CA is its own certificate, in PEM.
 func (k *KSC) CA() []byte { return slices.Clone(k.ca) }
+
+// Authority is the certificate of who signed that, in PEM.
+func (k *KSC) Authority() []byte { return slices.Clone(k.signer) }
 
 // OnCall sets whom to tell of each call: before it is handled (when is "before") and when
 // it has been handled and is about to be answered ("after"). n counts all calls from 1.
