@@ -17,6 +17,14 @@ type tenantRow struct {
 	Created                     Time
 }
 
+// row returns the settings of t, without when it was created.
+func (t *Tenant) row() tenantRow {
+	return tenantRow{
+		Name: t.Name, Description: t.Description, UserData: t.UserData, Type: t.Type, Subnets: t.Subnets,
+		Discovery: t.Discovery, Administration: t.Administration,
+	}
+}
+
 func (r *tenantRow) encode() []byte {
 	e := newEncoder()
 	e.str(r.Name)

@@ -100,10 +100,8 @@ func (tx *Tx) PutTenant(t Tenant) (bool, error) {
 	if t.ID.IsZero() {
 		return false, fieldError("id", "", "must not be empty")
 	}
-	row := tenantRow{
-		Name: t.Name, Description: t.Description, UserData: t.UserData, Type: t.Type, Subnets: t.Subnets,
-		Discovery: t.Discovery, Administration: t.Administration, Created: Time{tx.now},
-	}
+	row := t.row()
+	row.Created = Time{tx.now}
 	if err := row.validate(); err != nil {
 		return false, err
 	}

@@ -20,6 +20,13 @@ const (
 	maxCapacity = 1_000_000 // agents of one SVM
 )
 
+// Validate says what of a tenant's settings no table would take, as a [*FieldError].
+// Whether the name is another tenant's only a table knows.
+func (t *Tenant) Validate() error {
+	row := t.row()
+	return row.validate()
+}
+
 func (r *tenantRow) validate() error {
 	if r.Name == "" {
 		return fieldError("name", "", "must not be empty")

@@ -54,7 +54,11 @@ func newTenant(edit func(*Tenant)) func(*Tx) (bool, error) {
 		tenant := Tenant{ID: NewTenantID()}
 		tenant.Name = tenant.ID.String()
 		edit(&tenant)
-		return tx.PutTenant(tenant)
+		changed, err := tx.PutTenant(tenant)
+		if before := tenant.Validate(); (before == nil) != (err == nil) || err != nil && before.Error() != err.Error() {
+			return changed, fmt.Errorf("Validate says %v, PutTenant %w", before, err)
+		}
+		return changed, err
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
@@ -180,12 +181,12 @@ func (a *API) serve(c *call) error {
 		return refuse(401, "unauthorized", "this needs an account: send HTTP Basic credentials")
 	}
 	c.account = account
-	segments, ok := splitPath(c.ctx.URI().PathOriginal())
+	segments, ok := routing.Split(c.ctx.URI().PathOriginal())
 	if !ok {
 		return refuse(400, "invalid_path", "the path has a broken percent-encoding")
 	}
 	method := string(c.ctx.Method())
-	r, allowed := match(method, segments)
+	r, params, allowed := match(method, segments)
 	if len(allowed) == 0 {
 		return refuse(404, "route_not_found", "there is nothing at this path; /openapi.json lists what there is")
 	}
@@ -193,11 +194,11 @@ func (a *API) serve(c *call) error {
 		c.ctx.Response.Header.Set("Allow", strings.Join(allowed, ", "))
 		return refuse(405, "method_not_allowed", "this path knows "+strings.Join(allowed, ", ")+", not "+method)
 	}
-	c.route, c.params = r, r.capture(segments)
+	c.route, c.params = r, params
 	if err := r.admit(c); err != nil {
 		return err
 	}
-	if r.method != fasthttp.MethodGet && crossSite(c.ctx) {
+	if r.method != fasthttp.MethodGet && fence.CrossSite(c.ctx) {
 		return refuse(403, "cross_origin", "another site sent this request (Origin or Sec-Fetch-Site); writes are not accepted from there")
 	}
 	if !a.ready() {
@@ -208,39 +209,6 @@ func (a *API) serve(c *call) error {
 		return err
 	}
 	return r.handle(a, c)
-}
-
-// splitPath returns the decoded segments of a path. They are split before they
-// are decoded, so that an encoded slash belongs to a name.
-func splitPath(path []byte) ([]string, bool) {
-	segments := strings.Split(strings.TrimPrefix(string(path), "/"), "/")
-	for i, s := range segments {
-		decoded, err := url.PathUnescape(s)
-		if err != nil {
-			return nil, false
-		}
-		segments[i] = decoded
-	}
-	return segments, true
-}
-
-// crossSite reports whether a browser sent this on behalf of another site. Other
-// programs send neither header. The rule is that of net/http's
-// CrossOriginProtection.
-func crossSite(ctx *fasthttp.RequestCtx) bool {
-	switch string(ctx.Request.Header.Peek("Sec-Fetch-Site")) {
-	case "same-origin", "none":
-		return false
-	case "":
-	default:
-		return true
-	}
-	origin := string(ctx.Request.Header.Peek("Origin"))
-	if origin == "" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host == "" || u.Host != string(ctx.Host())
 }
 
 // settleBody leaves nothing of the body on the connection: what remained would

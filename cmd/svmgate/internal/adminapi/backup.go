@@ -117,8 +117,8 @@ func (a *API) restore(c *call) error {
 	defer a.restores.Unlock()
 	kept, err := spool.Read(body, a.maxRestore, "")
 	switch {
-	case body.err != nil:
-		return endedEarly(body.err)
+	case body.Err != nil:
+		return endedEarly(body.Err)
 	case err != nil:
 		return refuse(507, "no_room", fmt.Sprintf("nothing was changed: the temporary directory needs %d bytes; set TMPDIR: %v",
 			c.ctx.Request.Header.ContentLength(), err))

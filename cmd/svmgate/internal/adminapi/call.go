@@ -5,15 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/problem"
 	"github.com/svmgate/svmgate/store"
 )
@@ -41,41 +40,17 @@ func refuse(status int, code, detail string) error {
 
 // fail answers an error. What the caller can not mend is logged and not shown.
 func (c *call) fail(err error) {
-	var (
-		f     *failure
-		field *store.FieldError
-	)
-	switch {
-	case errors.As(err, &f):
-	case errors.As(err, &field):
-		f = &failure{400, "invalid_field", field.Error()}
-	case errors.Is(err, store.ErrNotFound):
-		f = &failure{404, "not_found", err.Error()}
-	case errors.Is(err, store.ErrExists):
-		f = &failure{409, "exists", err.Error()}
-	case errors.Is(err, store.ErrReadOnly):
-		f = &failure{507, "read_only", c.readOnly(err)}
-	case errors.Is(err, store.ErrFull):
-		f = &failure{507, "table_full", "nothing was changed: " + err.Error()}
-	case errors.Is(err, store.ErrClosed):
-		f = &failure{503, "not_ready", "the gateway is stopping"}
-	default:
-		c.api.log.Error("request failed", "method", string(c.ctx.Method()),
-			"path", string(c.ctx.Path()), "error", err)
-		f = &failure{500, "internal", "the gateway failed; its log has the reason"}
+	var f *failure
+	if !errors.As(err, &f) {
+		f = new(failure)
+		var known bool
+		if f.status, f.code, f.detail, known = problem.OfTable(err, c.api.table.Fault()); !known {
+			c.api.log.Error("request failed", "method", string(c.ctx.Method()),
+				"path", string(c.ctx.Path()), "error", err)
+			f = &failure{500, "internal", "the gateway failed; its log has the reason"}
+		}
 	}
 	problem.Write(c.ctx, f.status, f.code, f.detail)
-}
-
-// readOnly says what a change was refused for, and what to do about it.
-func (c *call) readOnly(err error) string {
-	switch {
-	case c.api.table.Fault() != nil: // which knows the remedy, but not what reached the disk
-		return "the change is not acknowledged: " + err.Error()
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "nothing was changed: the disk is full; free space and try again: " + err.Error()
-	}
-	return "nothing was changed: " + err.Error()
 }
 
 // answer writes v as the JSON body.
@@ -210,26 +185,12 @@ func (c *call) noBody() error {
 }
 
 func (c *call) rawBody() ([]byte, error) {
-	limit := c.api.maxBody
-	tooLarge := refuse(413, "body_too_large", "the body is larger than "+strconv.Itoa(limit)+" bytes")
-	if c.ctx.Request.Header.ContentLength() > limit {
-		return nil, tooLarge
-	}
-	stream := c.ctx.RequestBodyStream()
-	if stream == nil {
-		raw := c.ctx.Request.Body()
-		if len(raw) > limit {
-			return nil, tooLarge
-		}
-		return raw, nil
-	}
-	whole := &wholeBody{from: stream, left: c.ctx.Request.Header.ContentLength()}
-	raw, err := io.ReadAll(io.LimitReader(whole, int64(limit)+1))
+	raw, err := fence.ReadBody(c.ctx, c.api.maxBody)
 	switch {
-	case len(raw) > limit:
-		return nil, tooLarge
+	case errors.Is(err, fence.ErrTooLarge):
+		return nil, refuse(413, "body_too_large", "the body is larger than "+strconv.Itoa(c.api.maxBody)+" bytes")
 	case err != nil:
-		return nil, refuse(400, "invalid_body", "the body ended early: "+err.Error())
+		return nil, refuse(400, "invalid_body", err.Error())
 	}
 	return raw, nil
 }

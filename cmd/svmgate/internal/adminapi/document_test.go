@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 )
 
 func TestDocumentIsValid(t *testing.T) {
@@ -69,7 +71,7 @@ func TestParametersAreDocumented(t *testing.T) {
 		if !slices.Equal(query, want) {
 			t.Errorf("%s %s: documented parameters %v, want %v", r.method, r.pattern, query, want)
 		}
-		for _, s := range r.segments() {
+		for _, s := range routing.Pattern(r.pattern).Segments() {
 			if s[0] == '{' && !slices.Contains(path, s) {
 				t.Errorf("%s %s: path parameter %s is not documented", r.method, r.pattern, s)
 			}

@@ -3,7 +3,6 @@ package adminapi
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,23 +18,16 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttputil"
-	"golang.org/x/crypto/argon2"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth/authtest"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
 
 const password = "correct horse"
-
-// cheapHash is a hash of password that takes microseconds to verify.
-func cheapHash() string {
-	salt := []byte("only for tests.")
-	key := argon2.IDKey([]byte(password), salt, 1, 8, 1, 32)
-	enc := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=8,t=1,p=1$%s$%s", argon2.Version, enc.EncodeToString(salt), enc.EncodeToString(key))
-}
 
 // ownSVM is the SVM that the account "appliance" may report for.
 var ownSVM = store.SVMID{15: 0xA1}
@@ -65,7 +57,7 @@ func newGatewayOn(t *testing.T, kept store.Config, change ...func(*Config)) *gat
 		for name, role := range map[string]store.Role{
 			"root": store.RoleAdmin, "watcher": store.RoleViewer, "appliance": store.RoleSVM, "integration": store.RoleMultitenancy,
 		} {
-			a := store.Account{Name: name, Role: role, Hash: cheapHash()}
+			a := store.Account{Name: name, Role: role, Hash: authtest.CheapHash(password)}
 			if role == store.RoleSVM {
 				a.SVMs = []store.SVMID{ownSVM}
 			}
@@ -201,8 +193,8 @@ func (g *gateway) checkAgainstDocument(req *http.Request, resp *http.Response, b
 	if cc := resp.Header.Get("Cache-Control"); cc != "no-store" {
 		g.t.Errorf("%s: Cache-Control %q, want no-store", what, cc)
 	}
-	segments, ok := splitPath([]byte(req.URL.EscapedPath()))
-	r, _ := match(req.Method, segments)
+	segments, ok := routing.Split([]byte(req.URL.EscapedPath()))
+	r, _, _ := match(req.Method, segments)
 	if !ok || r == nil {
 		return
 	}

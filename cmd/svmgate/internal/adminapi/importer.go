@@ -1,11 +1,10 @@
 package adminapi
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/inventory"
 	"github.com/svmgate/svmgate/store"
 )
@@ -41,8 +40,8 @@ func (a *API) importInventory(c *call) error {
 		return c.answer(200, result)
 	case errors.Is(err, inventory.ErrTooLarge):
 		return arriving.tooLarge()
-	case body.err != nil:
-		return endedEarly(body.err)
+	case body.Err != nil:
+		return endedEarly(body.Err)
 	case errors.As(err, &broken):
 		return refuse(400, "invalid_inventory", "nothing was changed: "+broken.Error())
 	case errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrFull):
@@ -64,7 +63,7 @@ func (a arrival) tooLarge() error {
 }
 
 // announced returns the body, if it comes with its length.
-func (c *call) announced(a arrival) (*wholeBody, error) {
+func (c *call) announced(a arrival) (*fence.Body, error) {
 	size := c.ctx.Request.Header.ContentLength()
 	switch {
 	case size < 0:
@@ -73,34 +72,9 @@ func (c *call) announced(a arrival) (*wholeBody, error) {
 	case int64(size) > a.most:
 		return nil, a.tooLarge()
 	}
-	body := &wholeBody{from: c.ctx.RequestBodyStream(), left: size}
-	if body.from == nil {
-		body.from = bytes.NewReader(c.ctx.Request.Body())
-	}
-	return body, nil
+	return fence.BodyOf(c.ctx), nil
 }
 
 func endedEarly(err error) error {
 	return refuse(400, "invalid_body", "the body ended early; nothing was changed: "+err.Error())
-}
-
-// A wholeBody ends with [io.EOF] only after all that Content-Length announced:
-// the stream of fasthttp takes a connection that ends early for the end of the
-// body. It remembers whether the connection was to blame for an error.
-type wholeBody struct {
-	from io.Reader
-	left int // bytes that are still to come
-	err  error
-}
-
-func (b *wholeBody) Read(p []byte) (int, error) {
-	n, err := b.from.Read(p)
-	b.left -= n
-	if err == io.EOF && b.left > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
 }

@@ -1,6 +1,6 @@
 package adminapi
 
-import "strings"
+import "github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 
 // access says which roles a route is open to, beside admin.
 type access uint8
@@ -14,7 +14,7 @@ const (
 // A route is one operation of the API.
 type route struct {
 	method  string
-	pattern string // segments in braces are parameters
+	pattern string // as of routing.Pattern
 	access  access
 	query   []string // the query parameters it knows
 	foreign bool     // the handler checks query and body itself
@@ -78,52 +78,7 @@ var routes = []route{
 	{method: "POST", pattern: "/v1/agents/svm", foreign: true, handle: (*API).askAgents},
 }
 
-// match finds the route of a method and path. If none fits, allowed still has
-// the methods that the path knows; it is empty if the path is unknown.
-func match(method string, segments []string) (found *route, allowed []string) {
-	for i := range routes {
-		r := &routes[i]
-		if !r.matches(segments) {
-			continue
-		}
-		allowed = append(allowed, r.method)
-		if r.method == "GET" {
-			allowed = append(allowed, "HEAD")
-		}
-		if r.method == method || r.method == "GET" && method == "HEAD" {
-			found = r
-		}
-	}
-	return found, allowed
-}
-
-func (r *route) segments() []string {
-	return strings.Split(strings.TrimPrefix(r.pattern, "/"), "/")
-}
-
-func (r *route) matches(segments []string) bool {
-	want := r.segments()
-	if len(want) != len(segments) {
-		return false
-	}
-	for i, w := range want {
-		if w[0] == '{' && segments[i] != "" {
-			continue
-		}
-		if w != segments[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// capture returns the segments that stand for parameters of the pattern.
-func (r *route) capture(segments []string) []string {
-	var params []string
-	for i, w := range r.segments() {
-		if w[0] == '{' {
-			params = append(params, segments[i])
-		}
-	}
-	return params
+// match finds the route of a method and path; see [routing.Find].
+func match(method string, segments []string) (found *route, params, allowed []string) {
+	return routing.Find(routes, func(r *route) (string, routing.Pattern) { return r.method, routing.Pattern(r.pattern) }, method, segments)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth/authtest"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -143,7 +144,7 @@ func TestTwoBackupsDoNotMakeOneFile(t *testing.T) {
 func TestBackupIsForAdministrators(t *testing.T) {
 	g := newSample(t)
 	check(t, g.table.Update(func(tx *store.Tx) error {
-		_, err := tx.PutAccount(store.Account{Name: "watcher", Role: store.RoleViewer, Hash: cheapHash()})
+		_, err := tx.PutAccount(store.Account{Name: "watcher", Role: store.RoleViewer, Hash: authtest.CheapHash(password)})
 		return err
 	}))
 	dir := t.TempDir()

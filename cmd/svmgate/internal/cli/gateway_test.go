@@ -3,9 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -15,11 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/valyala/fasthttp"
-	"golang.org/x/crypto/argon2"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth/authtest"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -39,7 +37,7 @@ func newGateway(t *testing.T, change ...func(*adminapi.Config)) *gateway {
 	check(t, err)
 	t.Cleanup(func() { _ = table.Close() })
 	check(t, table.Update(func(tx *store.Tx) error {
-		_, err := tx.PutAccount(store.Account{Name: "root", Role: store.RoleAdmin, Hash: cheapHash()})
+		_, err := tx.PutAccount(store.Account{Name: "root", Role: store.RoleAdmin, Hash: authtest.CheapHash(password)})
 		return err
 	}))
 	accounts, err := auth.NewAccounts(table)
@@ -72,14 +70,6 @@ func serve(t *testing.T, h fasthttp.RequestHandler) string {
 		<-done
 	})
 	return listener.Addr().String()
-}
-
-// cheapHash is a hash of password that takes microseconds to verify.
-func cheapHash() string {
-	salt := []byte("only for tests.")
-	enc := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=8,t=1,p=1$%s$%s", argon2.Version, enc.EncodeToString(salt),
-		enc.EncodeToString(argon2.IDKey([]byte(password), salt, 1, 8, 1, 32)))
 }
 
 func check(t *testing.T, err error) {

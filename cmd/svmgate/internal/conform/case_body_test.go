@@ -71,11 +71,17 @@ func bodyCases() []test {
 			call("POST /tenants", `<tenant><vKsc><user>`+adminPassword+adminName+`</user></vKsc>`+ofComplete+`<name>$name</name></tenant>`).
 				completes("CreateTenant", named(complete("Inactive"))),
 		}},
-		{name: "elements that no document names are ignored", lines: "create.body", talk: taken(
-			tenantBody(ofSimple, `<colour>red</colour>`, `<more><name>x</name><type>Complete</type></more>`))},
-		{name: "attributes that no document names are ignored", lines: "create.body", talk: taken(
-			`<tenant id="17" lang="en"><name colour="red">$name</name><type>Simple</type></tenant>`)},
-		{name: "what was read can be sent", lines: "create.body create.inactive", talk: taken(
+		{name: "elements that no document names", lines: "create.body http.unknown", talk: refused(
+			tenantBody(ofSimple, `<colour>red</colour>`),
+			tenantBody(ofSimple, `<Description>red</Description>`),
+			tenantBody(ofSimple, `<more><name>x</name><type>Complete</type></more>`),
+			tenantBody(ofComplete, account(adminName, adminPassword+"<domain>x</domain>")),
+		)},
+		{name: "attributes that no document names", lines: "create.body http.unknown", talk: refused(
+			`<tenant lang="en"><name>$name</name><type>Simple</type></tenant>`,
+			`<tenant><name colour="red">$name</name><type>Simple</type></tenant>`,
+		)},
+		{name: "what was read can be sent", lines: "create.body create.inactive http.unknown", talk: taken(
 			`<tenant id="00000000-0000-0000-0000-000000000007" created="2020-01-01T00:00:00" updated="2020-01-01T00:00:00">` +
 				`<name>$name</name><status>Active</status><type>Simple</type></tenant>`)},
 		{name: "an element twice", lines: "http.400", talk: refused(

@@ -49,9 +49,14 @@ func syntaxCases() []test {
 				call("POST /tenants", asUTF16(c.vars.fill(body))).is(400, failure(malformed)).take(c)
 			}),
 		}},
-		{name: "layout, comments and instructions", lines: "http.xml", talk: taken(
-			"<?xml version=\"1.0\"?>\n<!-- made by hand -->\n<?made by=\"hand\"?>\n<tenant>\n\t<!-- the name -->\n\t<name>$name</name>\r\n" +
-				"  <?what is this?><type>Simple</type>\n</tenant>\n<!-- the end -->\n")},
+		{name: "layout and comments", lines: "http.xml", talk: taken(
+			"<?xml version=\"1.0\"?>\n<!-- made by hand -->\n<tenant>\n\t<!-- the name -->\n\t<name>$name</name>\r\n" +
+				"  <type>Simple</type>\n</tenant>\n<!-- the end -->\n")},
+		{name: "instructions", lines: "http.unknown", talk: refused(
+			`<?xml version="1.0"?><?xml-stylesheet href="https://192.0.2.1/t.xsl"?>`+body,
+			tenantBody(`<?what is="this"?>`, ofSimple),
+			body+`<?what is="this"?>`,
+		)},
 		{name: "a comment within text is not part of it", lines: "http.xml", talk: taken(
 			"<tenant><name><!-- a -->$name<!-- b --></name><type>Sim<!-- c -->ple</type></tenant>")},
 		{name: "a document type", lines: "http.doctype http.400", talk: refused(
@@ -100,14 +105,17 @@ func syntaxCases() []test {
 		{name: "namespaces that are declared and not used, as programs write them", lines: "http.xml", talk: taken(
 			`<tenant xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">` +
 				`<name>$name</name><type>Simple</type></tenant>`)},
-		{name: "an attribute of a namespace is ignored", lines: "http.xml", talk: taken(
-			`<tenant xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:noNamespaceSchemaLocation="t.xsd"><name>$name</name>` +
-				`<description xsi:nil="true"/><type>Simple</type></tenant>`)},
-		{name: "an element of another namespace is another element", lines: "http.xml", talk: talk{
-			taken(`<tenant xmlns:x="urn:x"><name>$name</name><x:name>other</x:name><x:type>Complete</x:type><type>Simple</type></tenant>`),
+		{name: "attributes about XML schemas, as programs write them", lines: "http.xml http.unknown", talk: talk{
+			taken(`<tenant xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:noNamespaceSchemaLocation="t.xsd"><name>$name</name>` +
+				`<description xsi:nil="true"/><type>Simple</type></tenant>`),
 			another,
-			refused(`<x:tenant xmlns:x="urn:x"><name>$name</name><type>Simple</type></x:tenant>`),
+			taken(`<tenant xmlns:i="http://www.w3.org/2001/XMLSchema-instance" xmlns=""><name>$name</name><userData i:nil="true"></userData><type>Simple</type></tenant>`),
 		}},
+		{name: "an element of another namespace is another element", lines: "http.unknown", talk: refused(
+			`<tenant xmlns:x="urn:x"><name>$name</name><x:name>other</x:name><type>Simple</type></tenant>`,
+			`<tenant xmlns="urn:x"><name>$name</name><type>Simple</type></tenant>`,
+			`<x:tenant xmlns:x="urn:x"><name>$name</name><type>Simple</type></x:tenant>`,
+		)},
 		{name: "a prefix that nobody declared", lines: "http.400", talk: refused(
 			`<tenant><x:name>$name</x:name><name>$name</name><type>Simple</type></tenant>`,
 			`<x:tenant><name>$name</name><type>Simple</type></x:tenant>`,

@@ -69,6 +69,13 @@ func transportCases() []test {
 			call("GET /tenants").with("Accept: application/xml").is(200),
 			call("GET /tenants").with("Accept: text/html, application/xml;q=0.9").is(200),
 		}},
+		{name: "a client that asks before it sends a body", lines: "http.xml", talk: talk{
+			call("POST /tenants", simpleBody).with("Expect: 100-continue").completes("CreateTenant", named(simple("Inactive"))),
+		}},
+		{name: "a client that is asked for its account", lines: "http.basic http.401", talk: talk{
+			call("POST /tenants", simpleBody).as("nobody").is(401).having("WWW-Authenticate: Basic realm="),
+			call("POST /tenants", simpleBody).completes("CreateTenant", named(simple("Inactive"))),
+		}},
 		{name: "a body of no stated length", lines: "http.xml", talk: talk{
 			call("POST /tenants", simpleBody).inChunks().completes("CreateTenant", named(simple("Inactive"))),
 		}},

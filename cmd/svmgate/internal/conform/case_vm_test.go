@@ -48,10 +48,16 @@ func vmCases() []test {
 			call(path+"register", `<vm><biosId>$bios1</biosId></vm>`).is(400, failure(malformed)),
 			call("GET /tenants/$t/vms").is(200, "<vms/>"),
 		}},
-		{name: "a VM with more than a VM has", lines: "register.body", talk: talk{
+		{name: "a VM as it was read", lines: "register.body http.unknown", talk: talk{
 			aSimple,
-			call(path+"register", `<vm id="17" biosId="$bios1" created="2020-01-01T00:00:00" colour="red"><name>web</name><os>server</os></vm>`).is(200),
-			call("GET /tenants/$t/vms").is(200, vms(aVM("$bios1", "<name>web</name>"))),
+			call(path+"register", `<vm id="$nobody" biosId="$bios1" created="2020-01-01T00:00:00" updated="2020-01-01T00:00:00"><name>web</name></vm>`).is(200),
+			call("GET /tenants/$t/vms").is(200, vms(aVM("$bios1", "<name>web</name>"))).omitting("$nobody"),
+		}},
+		{name: "a VM with more than a VM has", lines: "register.body http.unknown", talk: talk{
+			aSimple,
+			call(path+"register", `<vm biosId="$bios1" colour="red"/>`).is(400, failure(malformed)),
+			call(path+"register", `<vm biosId="$bios1"><os>server</os></vm>`).is(400, failure(malformed)),
+			call("GET /tenants/$t/vms").is(200, "<vms/>"),
 		}},
 		{name: "a VM whose elements are there twice", lines: "register.body http.400", talk: talk{
 			aSimple,

@@ -37,6 +37,10 @@ var lines = []line{
 	{id: "http.task-body", mark: assumed, says: "The body of a 202 is the task."},
 	{id: "http.error", mark: assumed, says: "The body of an error is an error with code and message."},
 	{id: "http.400", mark: assumed, says: "A malformed body is 400 VIRMT_BadRequest."},
+	{
+		id: "http.unknown", mark: assumed,
+		says: "What a body has that no document names is refused; what answers have and requests need not is ignored.",
+	},
 	{id: "http.doctype", mark: assumed, says: "A document type is 400 VIRMT_BadRequest."},
 	{id: "http.encoding", mark: assumed, says: "UTF-8 is read, with or without a mark at its begin; any other encoding is 400."},
 	{id: "http.behind", mark: assumed, says: "Behind a balancer the next gateway knows what one has acknowledged."},

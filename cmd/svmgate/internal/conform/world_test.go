@@ -79,7 +79,7 @@ func startWorld(t *testing.T, behindProxy bool, args ...string) *world {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca.PEM)
 	w.client = &http.Client{Timeout: patience, Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 16,
+		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 16, ExpectContinueTimeout: time.Second,
 	}}
 	if behindProxy {
 		w.gateways = launchCluster(t, ca, args...)

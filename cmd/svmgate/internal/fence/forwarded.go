@@ -19,13 +19,32 @@ func Forwarded(next fasthttp.RequestHandler, trusted []netip.Prefix) fasthttp.Re
 	}
 	return func(ctx *fasthttp.RequestCtx) {
 		ctx.SetRemoteAddr(nil) // the connection's, not that of the request before
+		ctx.RemoveUserValue(trustedKey{})
 		if isTrusted(trusted, addrOf(ctx.RemoteAddr())) {
+			ctx.SetUserValue(trustedKey{}, true)
 			if client := clientOf(ctx, trusted); client.IsValid() {
 				ctx.SetRemoteAddr(net.TCPAddrFromAddrPort(netip.AddrPortFrom(client, 0)))
 			}
 		}
 		next(ctx)
 	}
+}
+
+// trustedKey marks requests that a trusted proxy passed on.
+type trustedKey struct{}
+
+// Host returns by which host the client called, with the port as it was given: what the
+// Host header says, or for a request that a trusted proxy passed on ([Forwarded]) what
+// that wrote into X-Forwarded-Host. If there are several the last counts, because
+// whatever stands before it the client may have written itself.
+func Host(ctx *fasthttp.RequestCtx) string {
+	if ctx.UserValue(trustedKey{}) != nil {
+		list := bytes.Join(ctx.Request.Header.PeekAll(fasthttp.HeaderXForwardedHost), []byte(","))
+		if host := bytes.TrimSpace(list[bytes.LastIndexByte(list, ',')+1:]); len(host) > 0 {
+			return string(host)
+		}
+	}
+	return string(ctx.Host())
 }
 
 // clientOf reads all X-Forwarded-For headers as one list, from its end.

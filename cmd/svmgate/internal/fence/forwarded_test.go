@@ -46,6 +46,39 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
+func TestHost(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	tests := []struct {
+		name, peer string
+		headers    []string
+		want       string
+	}{
+		{"no proxy", "192.0.2.1", nil, "gw-1:7271"},
+		{"a stranger's header", "192.0.2.1", []string{"evil.example"}, "gw-1:7271"},
+		{"trusted", "10.1.1.1", []string{"is.example:443"}, "is.example:443"},
+		{"trusted, no header", "10.1.1.1", nil, "gw-1:7271"},
+		{"trusted, empty", "10.1.1.1", []string{" "}, "gw-1:7271"},
+		{"the client wrote the first one", "10.1.1.1", []string{"evil.example, is.example"}, "is.example"},
+		{"two headers", "10.1.1.1", []string{"evil.example", "is.example"}, "is.example"},
+		{"a stranger after a proxy", "192.0.2.1", []string{"evil.example"}, "gw-1:7271"},
+	}
+	var got string
+	h := Forwarded(func(ctx *fasthttp.RequestCtx) { got = Host(ctx) }, trusted)
+	var ctx fasthttp.RequestCtx // one for all: what a request said is forgotten at the next
+	for _, tt := range tests {
+		ctx.Init2(peerConn{addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(tt.peer), 9))}, nil, false)
+		ctx.Request.Reset()
+		ctx.Request.SetRequestURI("/")
+		ctx.Request.Header.SetHost("gw-1:7271")
+		for _, v := range tt.headers {
+			ctx.Request.Header.Add("X-Forwarded-Host", v)
+		}
+		if h(&ctx); got != tt.want {
+			t.Errorf("%s: host = %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 type peerConn struct {
 	net.Conn
 	addr net.Addr

@@ -169,8 +169,10 @@ func (l *link) users(ctx context.Context) ([]user, error) {
 
 // protect is DataProtectionApi.ProtectUtf16StringGlobally.
 func (l *link) protect(ctx context.Context, text secret) (secret, error) {
+	l.hide(text)
 	var protected value[string]
-	err := l.call(ctx, "DataProtectionApi.ProtectUtf16StringGlobally", map[string]any{"szwPlainText": text}, &protected, forms(text)...)
+	err := l.call(ctx, "DataProtectionApi.ProtectUtf16StringGlobally", map[string]any{"szwPlainText": text}, &protected)
+	l.hide(secret(protected.V))
 	return secret(protected.V), err
 }
 
@@ -180,7 +182,7 @@ func (l *link) addUser(ctx context.Context, name, description string, password s
 	err := l.call(ctx, "SecurityPolicy.AddUser", map[string]any{"pUser": map[string]any{
 		"KLSPL_USER_NAME": name, "KLSPL_USER_DESCRIPTION": description, "KLSPL_USER_ENABLED": true,
 		"KLSPL_USER_PWD_ENCRYPTED": binary{Type: "binary", Value: password},
-	}}, &id, password)
+	}}, &id)
 	return id.V, err
 }
 

@@ -26,6 +26,7 @@ type link struct {
 	transport *http.Transport
 	client    http.Client
 	session   string      // empty: none yet, or refused
+	secrets   []secret    // what it sends and nobody else may see
 	bound     atomic.Bool // an action is under way: another connection is of no use
 }
 
@@ -34,6 +35,7 @@ var errMoved = errors.New("the connection that began the action is gone")
 
 func newLink(c *center, virtual string) *link {
 	l := &link{center: c, virtual: virtual}
+	l.hide(secret(c.account.Password))
 	dialer := net.Dialer{Timeout: c.cfg.Timeout}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // on HTTP/2 a connection has many calls at a time
@@ -61,15 +63,14 @@ func newLink(c *center, virtual string) *link {
 
 // call asks KSC once. It opens a session if there is none, and another if KSC no longer
 // knows the one there is: KSC refused the call then, so it is safe to ask again. Errors
-// are [*Error], [ErrUnreachable] or [ErrCredentials], or that of ctx. The secrets are
-// struck out of them.
-func (l *link) call(ctx context.Context, method string, in, out any, secrets ...secret) error {
+// are [*Error], [ErrUnreachable] or [ErrCredentials], or that of ctx.
+func (l *link) call(ctx context.Context, method string, in, out any) error {
 	for range 2 {
 		if err := l.login(ctx); err != nil {
 			return err
 		}
 		header := http.Header{"X-Ksc-Session": {l.session}}
-		err := l.post(ctx, method, header, in, out, secrets)
+		err := l.post(ctx, method, header, in, out)
 		if !errors.Is(err, errSession) {
 			return err
 		}
@@ -92,7 +93,7 @@ func (l *link) login(ctx context.Context) error {
 		header["X-Ksc-Vserver"] = []string{base64.StdEncoding.EncodeToString([]byte(l.virtual))}
 	}
 	var session value[string]
-	err := l.post(ctx, "Session.StartSession", header, nil, &session, account.secrets())
+	err := l.post(ctx, "Session.StartSession", header, nil, &session)
 	var no *Error
 	switch {
 	case errors.Is(err, errSession), errors.As(err, &no) && no.Module == "KLWAT":
@@ -122,16 +123,13 @@ func (a *Account) authorization() string {
 		encode([]byte(a.User)), encode([]byte(a.Password)), encode([]byte(a.Domain)), internal)
 }
 
-// secrets are the password in each form in which it is sent.
-func (a *Account) secrets() []secret { return forms(secret(a.Password)) }
-
-// forms returns a secret as it is, and as base64.
-func forms(s secret) []secret {
-	return []secret{s, secret(base64.StdEncoding.EncodeToString([]byte(s)))}
+// hide keeps a secret out of what KSC says from now on, as it is and as base64.
+func (l *link) hide(s secret) {
+	l.secrets = append(l.secrets, s, secret(base64.StdEncoding.EncodeToString([]byte(s))))
 }
 
 // post sends one request and reads its answer.
-func (l *link) post(ctx context.Context, method string, header http.Header, in, out any, secrets []secret) error {
+func (l *link) post(ctx context.Context, method string, header http.Header, in, out any) error {
 	if in == nil {
 		in = struct{}{}
 	}
@@ -159,24 +157,24 @@ func (l *link) post(ctx context.Context, method string, header http.Header, in, 
 	if err != nil {
 		return lost(ctx, method, l.why(err))
 	}
-	return l.judge(ctx, method, resp.StatusCode, answer, out, secrets)
+	return l.judge(ctx, method, resp.StatusCode, answer, out)
 }
 
 // judge makes an error, or a result, of an answer.
-func (l *link) judge(ctx context.Context, method string, status int, answer []byte, out any, secrets []secret) error {
+func (l *link) judge(ctx context.Context, method string, status int, answer []byte, out any) error {
 	if status == http.StatusOK {
 		err := decode(method, answer, out)
 		if errors.Is(err, errNotUnderstood) {
 			// Not the decoder's words: they may quote the answer, and so a secret.
 			return lost(ctx, method, errNotUnderstood)
 		}
-		return struck(err, secrets)
+		return l.struck(err)
 	}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		return errSession
 	}
 	if err := decode(method, answer, nil); refused(err) {
-		return struck(err, secrets)
+		return l.struck(err)
 	}
 	switch {
 	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
@@ -186,10 +184,10 @@ func (l *link) judge(ctx context.Context, method string, status int, answer []by
 }
 
 // struck removes secrets from what KSC said.
-func struck(err error, secrets []secret) error {
+func (l *link) struck(err error) error {
 	var no *Error
 	if errors.As(err, &no) {
-		no.Message = strike(no.Message, secrets...)
+		no.Message = strike(no.Message, l.secrets...)
 	}
 	return err
 }
@@ -215,7 +213,7 @@ func (l *link) close() {
 	defer cancel()
 	if l.session != "" {
 		header := http.Header{"X-Ksc-Session": {l.session}}
-		if err := l.post(ctx, "Session.EndSession", header, nil, nil, nil); err != nil && !errors.Is(err, errSession) {
+		if err := l.post(ctx, "Session.EndSession", header, nil, nil); err != nil && !errors.Is(err, errSession) {
 			// KSC ends it by itself some day.
 			l.center.log.Debug("a session was not ended", "ksc", l.center.url, "error", err)
 		}

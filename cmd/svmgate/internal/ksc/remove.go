@@ -120,20 +120,21 @@ func (w *work) removeFolder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	refusal := false
-	return w.gone(ctx, "the folder of all tenants", func(ctx context.Context) ([]int64, error) {
+	var kept error
+	err = w.gone(ctx, "the folder of all tenants", func(ctx context.Context) ([]int64, error) {
 		root, folders, err := w.folders(ctx)
-		if err != nil || root == noGroup || len(folders) > 0 || refusal {
+		if err != nil || root == noGroup || len(folders) > 0 {
 			return nil, err
 		}
 		return []int64{root}, nil
 	}, func(ctx context.Context, root int64) error {
-		err := w.removeGroup(ctx, root, onlyEmpty)
-		if refusal = refused(err); refusal {
-			return nil // somebody keeps something in it, or has just put a tenant there
-		}
-		return err
+		kept = w.removeGroup(ctx, root, onlyEmpty)
+		return kept
 	})
+	if refused(kept) && errors.Is(err, kept) {
+		return nil // somebody keeps something in it: policies, tasks
+	}
+	return err
 }
 
 // ourFolders returns the ids of the site's folders: one, likewise.

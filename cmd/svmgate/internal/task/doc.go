@@ -9,8 +9,8 @@
 //   - A task that was acknowledged is on disk. It ends: Completed, Failed or Canceled.
 //   - What a task changes in the table, and that it is Completed, is one change: there is
 //     no moment at which the one holds and the other does not.
-//   - A task that fails or is canceled has undone what it did elsewhere, or says what it
-//     could not undo.
+//   - A task that fails or is canceled has undone what it did elsewhere, or says, after
+//     [Persist], what it could not undo.
 //   - A task that its gateway's end interrupted (a stop, a crash) is undone when the
 //     gateway is back, and is Failed then. Until then it stays as it was.
 //   - If that gateway never comes back, canceling the task at any other gateway, once its
@@ -19,9 +19,14 @@
 //     gateway that is cut off may well be doing its work.
 //   - Some work can not be undone once it has begun ([Job.PointOfNoReturn]). It is gone on
 //     with instead, also after a crash, and canceling it has no effect.
-//   - Two tasks with the same [Spec.Lane] never run at the same time.
-//   - Everything is bounded: [MaxRunning] at a time, [MaxWaiting] that wait, [MaxKept]
-//     that are over, for [Keep].
+//   - Two tasks of a gateway with the same [Spec.Lane] never run at the same time; undoing
+//     what was interrupted counts.
+//   - While the disk takes no writes, no task begins, and what is under way is undone. That
+//     it has ended is written as soon as the disk allows it.
+//   - Everything is bounded, for each gateway: [MaxRunning] at a time, [MaxWaiting] that
+//     wait, [MaxKept] that are over, for [Keep]. What a gateway that is gone has left is
+//     removed by the others an hour later.
+//   - A task of a type that this release does not know is left as it is.
 //
 // # Secrets
 //

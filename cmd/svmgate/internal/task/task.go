@@ -22,6 +22,9 @@ const (
 	// AdoptAfter is how long a task's gateway must not have been alive before another
 	// one undoes its task, if it is asked to.
 	AdoptAfter = 10 * time.Minute
+	// Persist is how long a task tries to undo what it did, or, past the point of no
+	// return, to get to its end.
+	Persist = 5 * time.Minute
 )
 
 var (
@@ -31,14 +34,33 @@ var (
 	ErrNotFound = errors.New("task: not found")
 	// ErrEnded: the task is over, and nothing of it can be canceled.
 	ErrEnded = errors.New("task: it has ended")
+	// ErrStopped: no task begins any more, since the gateway stops.
+	ErrStopped = errors.New("task: the gateway stops")
 
 	// ErrInterrupted and ErrCanceled are why a task ended that nothing was wrong with.
 	ErrInterrupted = errors.New("task: its gateway stopped while it was under way; what it had done was undone")
 	ErrCanceled    = errors.New("task: it was canceled; what it had done was undone")
 )
 
+// A LeftError is why a task ended that could not undo all it had done, or could not get
+// to its end though nothing of it can be undone.
+type LeftError struct {
+	Cause error
+	Left  error // why something is left; nil if it is the cause
+}
+
+func (e *LeftError) Error() string {
+	if e.Left == nil {
+		return e.Cause.Error() + "; it was under way and can not be undone: what is left of it remains to be done"
+	}
+	return e.Cause.Error() + "; what it had done could not be undone: " + e.Left.Error()
+}
+
+// Unwrap returns the cause.
+func (e *LeftError) Unwrap() error { return e.Cause }
+
 // A Procedure is what tasks of one type do. Its methods are called by one goroutine for
-// each task.
+// each task. They return soon after ctx has ended. A panic counts as an error.
 type Procedure interface {
 	// Type is what tasks are called, such as "CreateTenant".
 	Type() string
@@ -53,7 +75,9 @@ type Procedure interface {
 	Commit(tx *store.Tx, job *Job) (result []byte, err error)
 
 	// Undo brings back what was before, going by the notes alone: Do may have ended at any
-	// place, in a process that is gone. It may be called again.
+	// place, in a process that is gone. If it fails it is called again, for as long as
+	// [Persist]. Its notes need not reach the disk, and Note returns no error but that the
+	// gateway stops.
 	Undo(ctx context.Context, job *Job) error
 }
 
@@ -67,7 +91,7 @@ type Spec struct {
 	Lane      string         // tasks of the same lane run one after another; "" is none
 
 	// Quick says that there is nothing to do but Commit: the task does not wait for
-	// others, and has ended when Begin returns.
+	// others, not even in its lane, and has ended when Begin returns.
 	Quick bool
 }
 
@@ -90,54 +114,11 @@ type Config struct {
 	Log *slog.Logger // if nil, nothing is logged
 }
 
-// A Runner runs the tasks of one gateway. Its methods may be called from many
-// goroutines.
-type Runner struct {
-	cfg Config
-}
-
-// A Job is a task that runs, for its procedure.
-type Job struct {
-	// Task is the task as it was when the procedure was called, with the notes of the
-	// last [Job.Note].
-	Task   store.Task
-	Secret any // nil after a crash
-}
-
-// Note writes down how far the task has come, what is done next, and what must be known
-// to undo it, and returns when that is on disk. If somebody has asked for the end of
-// the task, or the gateway stops, the error says so, and Do must return it.
-func (j *Job) Note(stage string, percent int, notes []byte) error { panic("not yet") }
-
-// PointOfNoReturn is Note for a step after which nothing can be brought back: from now
-// on Do is called again after a crash instead of Undo, with the notes alone, and
-// canceling has no effect. Errors of Do are then tried again for as long as
-// [Persist], and after that the task is Failed and says what is left.
-func (j *Job) PointOfNoReturn(stage string, percent int, notes []byte) error { panic("not yet") }
-
-// Persist is how long a task that can not be undone tries to get to its end.
-const Persist = 5 * time.Minute
-
-// New returns a Runner for cfg, and begins to undo what was interrupted. Stop it before the
-// table is closed. If cfg is wrong the error says how.
-func New(cfg Config) (*Runner, error) { return &Runner{cfg: cfg}, nil }
-
-// Begin writes a task down and starts it. The error is [ErrBusy], or one of the table.
-func (r *Runner) Begin(spec Spec) (store.Task, error) { panic("not yet") }
-
-// Cancel asks for the end of a task, whichever gateway runs it, and returns the task as
-// it is then: Canceled if it had not begun, and otherwise Stopping. The error is
-// [ErrNotFound] or [ErrEnded].
-func (r *Runner) Cancel(id store.TaskID, by string) (store.Task, error) { panic("not yet") }
-
-// Stop lets tasks that run come to an end until ctx ends, and then leaves them for the
-// next start. No task begins any more.
-func (r *Runner) Stop(ctx context.Context) {}
-
 // View returns a task as it is to be shown: one that somebody wants to end, and that has not
 // yet, is Stopping.
+// Past the point of no return it is not: it goes on.
 func View(t store.Task) store.Task {
-	if t.Canceled && !t.State.Ended() {
+	if t.Canceled && !t.State.Ended() && !t.NoReturn {
 		t.State = store.TaskStopping
 	}
 	return t

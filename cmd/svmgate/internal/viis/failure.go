@@ -13,6 +13,8 @@ const (
 	codeUnauthorized   = "VIRMT_Unauthorized"
 	codeForbidden      = "VIRMT_Forbidden"
 	codeNoSuchCall     = "VIRMT_MethodNotFound"
+	codeNotFound       = "VIRMT_NotFound"
+	codeExists         = "VIRMT_AlreadyExists"
 	codeMethod         = "VIRMT_MethodNotAllowed"
 	codeNotAcceptable  = "VIRMT_NotAcceptable"
 	codeTooLarge       = "VIRMT_RequestTooLarge"

@@ -20,7 +20,7 @@ const (
 	DropAction               // answered; the next call on the connection closes it, so an action that this one began is lost
 	Late                     // handled, answered after Delay
 	LateHandling             // handled after Delay, whether its caller still waits or not
-	Refuse                   // not handled: PxgError, with Code and Module
+	Refuse                   // not handled: PxgError, with Module, Code and Words
 	Expire                   // not handled: the session has ended, HTTP status 403
 	Busy                     // not handled: HTTP status 503
 	BusyAfter                // handled, HTTP status 503
@@ -54,6 +54,7 @@ type Fault struct {
 	Delay  time.Duration // of Late and LateHandling
 	Module string        // of Refuse; empty: KLSTD
 	Code   int           // of Refuse; 0: 1193, not permitted
+	Words  string        // of Refuse: the message
 }
 
 // A failure is PxgError.
@@ -79,7 +80,7 @@ const maxBody = 1 << 20
 
 // ServeHTTP handles one call.
 func (k *KSC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := r.Context().Value(connKey{}).(*conn) //nolint:errcheck,forcetypeassert // connected put it there
+	c := r.Context().Value(connKey{}).(*conn) // connected put it there
 	method := strings.TrimPrefix(r.URL.Path, "/api/v1.0/")
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -136,7 +137,7 @@ func (k *KSC) spoil(w http.ResponseWriter, r *http.Request, c *conn, f Fault) bo
 		case <-k.closed.Done():
 		}
 	case Refuse:
-		no := fail(cmp.Or(f.Module, "KLSTD"), cmp.Or(f.Code, 1193), "refused, for a test")
+		no := fail(cmp.Or(f.Module, "KLSTD"), cmp.Or(f.Code, 1193), cmp.Or(f.Words, "refused, for a test"))
 		reply(w, http.StatusOK, mustJSON(map[string]any{"PxgError": no}))
 		return true
 	case Busy:

@@ -103,16 +103,9 @@ func (k *KSC) startSession(r *http.Request) (int, []byte) {
 		k.breachLocked("Session.StartSession: not base64")
 		return http.StatusUnauthorized, nil
 	}
-	var s session
-	if len(uid) > 0 {
-		for _, v := range k.servers {
-			if v.UID == string(uid) {
-				s.server = v.ID
-			}
-		}
-		if s.server == 0 {
-			return http.StatusUnauthorized, nil
-		}
+	s := session{server: k.server(string(uid))}
+	if len(uid) > 0 && s.server == 0 {
+		return http.StatusUnauthorized, nil
 	}
 	s.admin = string(user) == k.cfg.User && string(password) == k.cfg.Password
 	if !s.admin && !k.tenant(string(user), string(password), s.server) {

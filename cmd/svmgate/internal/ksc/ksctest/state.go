@@ -140,6 +140,14 @@ func (k *KSC) Rights(server, user int) (mask, possible int64) {
 	return mask, possibleRights
 }
 
+// CanLogIn reports whether an account of a tenant may begin a session on the virtual
+// server with a KLVSRV_UID, or, if that is empty, on the main one.
+func (k *KSC) CanLogIn(name, password, uid string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.tenant(name, password, k.server(uid))
+}
+
 // EndSessions ends all sessions.
 func (k *KSC) EndSessions() {
 	k.mu.Lock()
@@ -158,6 +166,16 @@ func (k *KSC) CutConnections() {
 	for _, c := range all {
 		_ = c.Close() // it may be gone already
 	}
+}
+
+// server returns the id of the virtual server with a KLVSRV_UID, or 0.
+func (s *state) server(uid string) int {
+	for _, v := range s.servers {
+		if v.UID == uid {
+			return v.ID
+		}
+	}
+	return 0
 }
 
 func (s *state) folder(parent int, name string) *Folder {
