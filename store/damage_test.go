@@ -37,7 +37,7 @@ func newHistory(t *testing.T) *history {
 		x.must(t, func(tx *Tx) error {
 			_, tenant := tx.PutTenant(Tenant{
 				ID: TenantID{byte(n%3 + 1)}, Name: fmt.Sprint("tenant ", n),
-				Administration: Administration{IntegrationServer: "i"}, // last, so that no frame ends with zeros
+				Administration: Administration{Artifacts: "a"}, // last, so that no frame ends with zeros
 			})
 			if n%2 == 0 || n >= 100 { // small, to be cut everywhere
 				return tenant

@@ -53,7 +53,7 @@ var (
 			},
 			Administration: Administration{
 				Server: anyText.Draw(t, "server"), Address: anyText.Draw(t, "address"), User: anyText.Draw(t, "user"),
-				IntegrationServer: anyText.Draw(t, "integrationServer"),
+				IntegrationServer: anyText.Draw(t, "integrationServer"), Artifacts: anyText.Draw(t, "artifacts"),
 			},
 			Created: anyTime.Draw(t, "created"),
 		}

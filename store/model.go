@@ -68,6 +68,11 @@ type Administration struct {
 	// IntegrationServer is where the tenant's agents and SVMs shall find the
 	// Integration Server: a host, with a port if it is not the usual one.
 	IntegrationServer string `json:"integrationServer,omitzero"`
+
+	// Artifacts are what whoever made Server must know to remove all that came with it.
+	// This package does not know what they are. They are nobody else's business, and no
+	// secret.
+	Artifacts string `json:"-"`
 }
 
 // An SVM is a secure virtual machine: the scan engine that agents connect to.

@@ -45,6 +45,7 @@ func (r *tenantRow) encode() []byte {
 	e.str(r.Administration.User)
 	e.time(r.Created)
 	e.str(r.Administration.IntegrationServer)
+	e.str(r.Administration.Artifacts)
 	return e
 }
 
@@ -63,7 +64,7 @@ func decodeTenant(value []byte) (r tenantRow, err error) {
 		Administration: Administration{Server: d.str(), Address: d.str(), User: d.str()},
 		Created:        d.time(),
 	}
-	r.Administration.IntegrationServer = d.str()
+	r.Administration.IntegrationServer, r.Administration.Artifacts = d.str(), d.str()
 	return r, d.err
 }
 

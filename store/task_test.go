@@ -243,13 +243,13 @@ func TestTaskIDs(t *testing.T) {
 	}
 }
 
-// Writing again what an older release wrote of a tenant, without the field that came
-// later, changes nothing.
+// Writing again what an older release wrote of a tenant, without the fields that
+// came later, changes nothing.
 func TestTenantOfAnOlderReleaseIsNotWrittenAgain(t *testing.T) {
 	x := open(t, Config{})
 	row := tenantRow{Name: "acme", Discovery: DefaultDiscovery(), Created: milliTime(5)}
 	value := row.encode()
-	older := Record{Key: Key{KindTenant, TenantID{1}}, Value: value[:len(value)-1]}
+	older := Record{Key: Key{KindTenant, TenantID{1}}, Value: value[:len(value)-2]}
 	x.apply(t, older)
 	tenant, ok := x.Tenant(TenantID{1})
 	if !ok {
@@ -260,7 +260,7 @@ func TestTenantOfAnOlderReleaseIsNotWrittenAgain(t *testing.T) {
 	if now := x.record(older.Key); now.Version != before.Version || !bytes.Equal(now.Value, older.Value) {
 		t.Errorf("it was written again, as %x in the place of %x", now.Value, older.Value)
 	}
-	tenant.Administration.IntegrationServer = "is.example:7271"
+	tenant.Administration.IntegrationServer, tenant.Administration.Artifacts = "is.example:7271", "folder 7"
 	x.must(t, func(tx *Tx) error { return only(tx.PutTenant(tenant)) })
 	if got, _ := x.Tenant(tenant.ID); got.Administration != tenant.Administration {
 		t.Errorf("it reads as %+v", got.Administration)

@@ -12,12 +12,13 @@ import (
 
 // Bounds of fields. They are generous; their purpose is that nothing is endless.
 const (
-	maxName     = 256       // bytes of a name, a path level or an address
-	maxText     = 64 << 10  // bytes of a description or of user data
-	maxTag      = 128       // bytes of a tag
-	maxList     = 1024      // elements of a list
-	maxHash     = 1024      // bytes of an encoded password hash
-	maxCapacity = 1_000_000 // agents of one SVM
+	maxName      = 256      // bytes of a name, a path level or an address
+	maxText      = 64 << 10 // bytes of a description or of user data
+	maxTag       = 128      // bytes of a tag
+	maxArtifacts = 4 << 10
+	maxList      = 1024      // elements of a list
+	maxHash      = 1024      // bytes of an encoded password hash
+	maxCapacity  = 1_000_000 // agents of one SVM
 )
 
 // Validate says what of a tenant's settings no table would take, as a [*FieldError].
@@ -51,6 +52,7 @@ func (r *tenantRow) validate() error {
 		{"administration.address", r.Administration.Address, maxName},
 		{"administration.user", r.Administration.User, maxName},
 		{"administration.integrationServer", r.Administration.IntegrationServer, maxName},
+		{"administration.artifacts", r.Administration.Artifacts, maxArtifacts},
 	} {
 		if err := checkText(f.name, f.value, f.most); err != nil {
 			return err

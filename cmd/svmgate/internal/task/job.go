@@ -32,6 +32,13 @@ type Job struct {
 	undoing  bool
 }
 
+// wipe makes the secret unreadable, if it can.
+func (j *Job) wipe() {
+	if s, ok := j.Secret.(interface{ Wipe() }); ok {
+		s.Wipe()
+	}
+}
+
 // Note writes down how far the task has come, what is done next, and what must be known
 // to undo it, and returns when that is on disk. If somebody has asked for the end of
 // the task, or the gateway stops, the error says so, and Do must return it.

@@ -83,6 +83,7 @@ func (r *Runner) Begin(spec Spec) (store.Task, error) {
 	}, spec.Procedure)
 	j.Secret, j.fresh = spec.Secret, true
 	if err := r.enter(j, spec.Quick); err != nil {
+		j.wipe()
 		return store.Task{}, err
 	}
 	if spec.Quick {
@@ -166,6 +167,7 @@ func (r *Runner) dispatch() {
 
 // remove forgets a job that has ended, or never began, and lets others have its place.
 func (r *Runner) remove(j *Job) {
+	j.wipe()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	j.cancel(nil)
@@ -196,7 +198,10 @@ func (r *Runner) Stop(ctx context.Context) {
 	idle := slices.DeleteFunc(r.waiting, func(j *Job) bool { return !j.fresh })
 	r.waiting = nil
 	for _, j := range idle {
-		r.busy.Go(func() { j.end(ErrInterrupted) })
+		r.busy.Go(func() {
+			j.end(ErrInterrupted)
+			r.remove(j)
+		})
 	}
 	r.mu.Unlock()
 	defer context.AfterFunc(ctx, func() { r.leave(errLeft) })()

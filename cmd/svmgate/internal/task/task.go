@@ -87,7 +87,7 @@ type Spec struct {
 	Tenant    store.TenantID // whom it concerns, zero if nobody
 	By        string         // account that asks
 	Notes     []byte         // what Do begins with
-	Secret    any            // kept in memory only
+	Secret    any            // kept in memory only; its method Wipe is called, if it has one, when the task is over
 	Lane      string         // tasks of the same lane run one after another; "" is none
 
 	// Quick says that there is nothing to do but Commit: the task does not wait for

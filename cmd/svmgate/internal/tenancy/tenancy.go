@@ -3,31 +3,13 @@ package tenancy
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/store"
 )
-
-// Codes of the Integration Server that tasks fail with, and one of our own.
-const (
-	CodeTenantNotFound  = "VIRMT_TenantWithSpecifiedIdNotFound"
-	CodeNotConfigured   = "KSC_ServiceNotConfigured"
-	CodeTenantNameTaken = "VIRMT_TenantWithSpecifiedNameAlreadyExists" // assumed
-	CodeUserNameTaken   = "KSC_UserAlreadyExists"                      // assumed
-	CodeNoRoom          = "KSC_VirtualServerLimitReached"              // assumed
-	CodeKSC             = "KSC_Error"                                  // assumed: what else KSC refuses
-	CodeInterrupted     = "VIRMT_TaskInterrupted"                      // assumed
-	CodeCanceled        = "VIRMT_TaskCanceled"                         // assumed
-	CodeInternal        = "VIRMT_InternalError"                        // assumed
-)
-
-// A Failure is why a task failed, with a code of the Integration Server. A task's error
-// is its text, "CODE: message".
-type Failure struct{ Code, Message string }
-
-func (f *Failure) Error() string { return f.Code + ": " + f.Message }
 
 // Config configures a [Service]. Table and Node are required.
 type Config struct {
@@ -43,13 +25,6 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// New returns a Service for cfg, and begins to undo what was interrupted. Stop it before
-// the table is closed. If cfg is wrong the error says how.
-func New(cfg Config) (*Service, error) { return &Service{cfg: cfg}, nil }
-
-// Stop lets tasks come to an end until ctx ends; see [task.Runner.Stop].
-func (s *Service) Stop(ctx context.Context) { s.tasks.Stop(ctx) }
-
 // A Service does what administrators and their tools ask for. Its methods may be called
 // from many goroutines.
 type Service struct {
@@ -57,24 +32,82 @@ type Service struct {
 	tasks *task.Runner
 }
 
+// New returns a Service for cfg, and begins to undo what was interrupted. Stop it before
+// the table is closed. If cfg is wrong the error says how.
+func New(cfg Config) (*Service, error) {
+	s := &Service{cfg: cfg}
+	var err error
+	s.tasks, err = task.New(task.Config{
+		Table: cfg.Table, Node: cfg.Node, Alive: cfg.Alive, Text: taskText, Log: cfg.Log,
+		Procedures: []task.Procedure{
+			createTenant{s}, deleteTenant{s}, changeActivation{Service: s}, createReport{Service: s},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Stop lets tasks come to an end until ctx ends; see [task.Runner.Stop].
+func (s *Service) Stop(ctx context.Context) { s.tasks.Stop(ctx) }
+
 // A NewTenant is what is asked for.
 type NewTenant struct {
 	Tenant   store.Tenant // ID, status, created and updated are ignored
 	Password []byte       // of Tenant.Administration.User, for a complete tenant
 }
 
-// Create begins a task that makes a tenant.
-func (s *Service) Create(by string, n NewTenant) (store.Task, error) { panic("not yet") }
+// Check says what of a new tenant no task needs to find out, as a [*store.FieldError].
+// That a name is taken is not among it.
+func (n *NewTenant) Check() error {
+	switch t := &n.Tenant; {
+	case strings.TrimSpace(t.Name) == "":
+		return &store.FieldError{Field: "name", Value: t.Name, Reason: "must not be empty"}
+	case t.Type != store.Complete:
+	case strings.TrimSpace(t.Administration.User) == "":
+		return &store.FieldError{Field: "administration.user", Reason: "must not be empty: a complete tenant has an administrator"}
+	case len(n.Password) == 0:
+		return &store.FieldError{Field: "password", Reason: "must not be empty: a complete tenant has an administrator"}
+	}
+	return n.Tenant.Validate()
+}
+
+// Create begins a task that makes a tenant. The password is the task's from then on,
+// which overwrites it when it needs it no longer. The error is that of [NewTenant.Check]
+// or [task.Runner.Begin].
+func (s *Service) Create(by string, n NewTenant) (store.Task, error) {
+	if err := n.Check(); err != nil {
+		n.Wipe()
+		return store.Task{}, err
+	}
+	n.Tenant.ID = store.NewTenantID()
+	n.Tenant.Administration.Artifacts = ""
+	return s.tasks.Begin(task.Spec{
+		Procedure: createTenant{s}, Tenant: n.Tenant.ID, By: by, Secret: &n,
+		Lane: "name/" + strings.ToLower(n.Tenant.Name), Quick: !s.hasSite(&n.Tenant),
+	})
+}
 
 // SetActive switches a tenant on or off; the task has ended when it returns. There is
 // one even if there is no such tenant: it is Failed then.
 func (s *Service) SetActive(by string, id store.TenantID, active bool) (store.Task, error) {
-	panic("not yet")
+	notes := deactivate
+	if active {
+		notes = activate
+	}
+	return s.tasks.Begin(task.Spec{
+		Procedure: changeActivation{Service: s}, Tenant: id, By: by, Notes: []byte(notes), Quick: true,
+	})
 }
 
 // Delete begins a task that removes a tenant, artifacts included if that is asked for.
 func (s *Service) Delete(by string, id store.TenantID, artifacts bool) (store.Task, error) {
-	panic("not yet")
+	t, _ := s.cfg.Table.Tenant(id)
+	return s.tasks.Begin(task.Spec{
+		Procedure: deleteTenant{s}, Tenant: id, By: by, Lane: "tenant/" + id.String(),
+		Quick: !artifacts || !s.hasSite(&t) || t.Administration.Server == "",
+	})
 }
 
 // A ReportRequest is what a protection report is about; zero values mean everything.
@@ -84,13 +117,28 @@ type ReportRequest struct {
 }
 
 // Report begins a task that makes a protection report; its result is the report's id.
-func (s *Service) Report(by string, r ReportRequest) (store.Task, error) { panic("not yet") }
+func (s *Service) Report(by string, r ReportRequest) (store.Task, error) {
+	id := store.NewTaskID().String()
+	return s.tasks.Begin(task.Spec{
+		Procedure: createReport{Service: s}, Tenant: r.Tenant, By: by, Notes: []byte(id), Quick: true,
+	})
+}
 
 // Cancel asks for the end of a task; see [task.Runner.Cancel].
 func (s *Service) Cancel(id store.TaskID, by string) (store.Task, error) {
 	return s.tasks.Cancel(id, by)
 }
 
-// ResultOf reads what a completed task came to: the tenant that was made or removed, as
-// it was then; or a text: "true", or the id of a report.
-func ResultOf(t store.Task) (tenant *store.Tenant, text string) { panic("not yet") }
+// hasSite reports whether a tenant has, or is to have, something in Kaspersky Security
+// Center.
+func (s *Service) hasSite(t *store.Tenant) bool {
+	return t.Type == store.Complete && s.cfg.Servers != nil && !s.cfg.RecordOnly
+}
+
+// configured fails if a tenant needs a Kaspersky Security Center and there is none.
+func (s *Service) configured(t *store.Tenant) error {
+	if t.Type == store.Complete && s.cfg.Servers == nil && !s.cfg.RecordOnly {
+		return notConfigured()
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package tenancy
+
+import (
+	"context"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
+	"github.com/svmgate/svmgate/store"
+)
+
+// instant is a procedure that changes nothing but the table.
+type instant struct{}
+
+func (instant) Do(context.Context, *task.Job) error   { return nil }
+func (instant) Undo(context.Context, *task.Job) error { return nil }
+
+// changeActivation switches a tenant on or off.
+type changeActivation struct {
+	*Service
+	instant
+}
+
+func (changeActivation) Type() string { return "ChangeTenantActivation" }
+
+func (p changeActivation) Commit(tx *store.Tx, job *task.Job) ([]byte, error) {
+	t, ok := tx.Tenant(job.Task.Tenant)
+	if !ok {
+		return nil, notFound(job.Task.Tenant)
+	}
+	if err := p.configured(&t); err != nil {
+		return nil, err
+	}
+	_, err := tx.SetActive(t.ID, string(job.Task.Notes) == activate)
+	return []byte("true"), err
+}
+
+// What the notes of a changeActivation say.
+const activate, deactivate = "activate", "deactivate"
+
+// createReport makes a report. Its notes are the report's id. Nothing collects periods
+// of protection, so there is nothing to write into it.
+type createReport struct {
+	*Service
+	instant
+}
+
+func (createReport) Type() string { return "CreateTenantReport" }
+
+func (createReport) Commit(_ *store.Tx, job *task.Job) ([]byte, error) { return job.Task.Notes, nil }
