@@ -25,7 +25,8 @@ func (p createTenant) Do(ctx context.Context, job *task.Job) error {
 	if _, taken := p.cfg.Table.TenantByName(n.Tenant.Name); taken {
 		return nameTaken(n.Tenant.Name)
 	}
-	if err := job.Note(stageAsk, 0, job.Task.Notes); err != nil {
+	// From here on the task is Running: one that does not answer may hold it up.
+	if err := job.Note("choosing a Kaspersky Security Center", 0, job.Task.Notes); err != nil {
 		return err
 	}
 	_, err := p.cfg.Servers.Make(ctx, newSite(&n.Tenant), n.Password, noting(job.Note))
@@ -67,10 +68,6 @@ func (p createTenant) Undo(ctx context.Context, job *task.Job) error {
 	}
 	return fromKSC(p.cfg.Servers.Remove(ctx, site, noting(job.Note)))
 }
-
-// stageAsk is what a task does until Kaspersky Security Center has answered for the
-// first time.
-const stageAsk = "asking Kaspersky Security Center"
 
 // noting keeps a site as the notes of a task.
 func noting(note func(string, int, []byte) error) ksc.Note {

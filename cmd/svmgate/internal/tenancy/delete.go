@@ -23,8 +23,8 @@ func (p deleteTenant) Do(ctx context.Context, job *task.Job) error {
 	}
 	site := siteOf(job.Task.Notes)
 	if !job.Task.NoReturn {
-		var err error
-		if err = job.Note(stageAsk, 0, job.Task.Notes); err != nil {
+		err := job.Note("looking for the virtual Administration Server", 0, job.Task.Notes)
+		if err != nil {
 			return err
 		}
 		if site, err = p.siteToRemove(ctx, job.Task.Tenant); err != nil {
