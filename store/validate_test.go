@@ -56,7 +56,7 @@ func newTenant(edit func(*Tenant)) func(*Tx) (bool, error) {
 		edit(&tenant)
 		changed, err := tx.PutTenant(tenant)
 		if before := tenant.Validate(); (before == nil) != (err == nil) || err != nil && before.Error() != err.Error() {
-			return changed, fmt.Errorf("Validate says %v, PutTenant %w", before, err)
+			return changed, errors.Join(errors.New("Validate says otherwise"), before, err)
 		}
 		return changed, err
 	}

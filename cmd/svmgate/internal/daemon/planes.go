@@ -149,7 +149,7 @@ func (g *Gateway) serveAgents(api *agentapi.API) {
 
 func (g *Gateway) serveAdmin(api *adminapi.API, integration *viis.API) {
 	p := g.plane("admin")
-	h := fence.Wrap(both(api, integration), api.MayStream)
+	h := fence.Wrap(both(api, integration), func(ctx *fasthttp.RequestCtx) bool { return api.MayStream(ctx) || integration.MayStream(ctx) })
 	g.setHandler(p, fence.Forwarded(g.watchLogins(h), g.settings.TrustedProxies))
 }
 

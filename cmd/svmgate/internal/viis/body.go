@@ -18,25 +18,29 @@ const (
 	maxPassword = 4 << 10
 )
 
+// ofAnswers are attributes that answers have and that bodies may have.
+var ofAnswers = []string{"id", "created", "updated"}
+
 // readTenant reads the body that a tenant is made from. White space at either end of a
 // type, a password and an address means nothing; all other texts are taken as they were
 // sent, but a name of white space is none.
 //
 // A tenant of no type is complete. A simple one needs no account, and one that is given
-// is not used.
+// is not used; nor is what only answers have, so that what was read can be sent.
 func readTenant(body []byte) (n tenancy.NewTenant, address string, err error) {
 	t := &n.Tenant
 	t.Discovery = store.DefaultDiscovery()
-	var kind, password string
+	var kind, password, status string
 	secret := leaf("password", &password, maxPassword)
 	secret.secret = true
-	root := &element{name: "tenant", children: []*element{
+	root := &element{name: "tenant", ignored: ofAnswers, children: []*element{
 		leaf("name", &t.Name, maxName),
 		leaf("description", &t.Description, maxText),
 		leaf("userData", &t.UserData, maxText),
 		leaf("preferredViisAddress", &address, maxName),
+		leaf("status", &status, maxName),
 		leaf("type", &kind, maxName),
-		{name: "vKsc", children: []*element{
+		{name: "vKsc", ignored: ofAnswers, children: []*element{
 			{name: "user", children: []*element{leaf("name", &t.Administration.User, maxName), secret}},
 		}},
 	}}
@@ -88,6 +92,7 @@ func readVM(body []byte) (vm store.VM, err error) {
 	root := &element{
 		name:     "vm",
 		attrs:    []attribute{{"biosId", &bios}},
+		ignored:  ofAnswers,
 		children: []*element{leaf("name", &vm.Name, maxName), leaf("userData", &vm.UserData, maxText)},
 	}
 	if err := readDocument(body, root); err != nil {

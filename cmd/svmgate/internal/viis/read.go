@@ -28,6 +28,7 @@ const (
 type element struct {
 	name     string
 	attrs    []attribute
+	ignored  []string   // attributes that answers have, and that mean nothing in a body
 	children []*element // each at most once, in any order
 
 	text   *string // all text of it, as it was sent; nil if it may have none
@@ -77,12 +78,12 @@ var (
 	errTooLong = errors.New("the token is too long")
 )
 
-// unused are the two namespaces that serializers of .NET declare in every document,
-// whether there is anything of them in it or not.
-var unused = []xml.Attr{
-	{Name: xml.Name{Space: "xmlns", Local: "xsi"}, Value: "http://www.w3.org/2001/XMLSchema-instance"},
-	{Name: xml.Name{Space: "xmlns", Local: "xsd"}, Value: "http://www.w3.org/2001/XMLSchema"},
-}
+// Namespaces that programs declare in what they write, whether there is anything of them
+// in it or not: nothing of them changes what a document says here.
+const (
+	schema         = "http://www.w3.org/2001/XMLSchema"
+	schemaInstance = schema + "-instance"
+)
 
 // readDocument reads a body whose only element is root. The error is a [*failure] that
 // says what is wrong with it, and where.
@@ -121,7 +122,6 @@ func (r *reader) root(e *element, start xml.StartElement) error {
 	if start.Name.Space != "" || start.Name.Local != e.name {
 		return r.bad("the body must be <%s>, not <%s>, in no namespace", e.name, named(start.Name))
 	}
-	start.Attr = slices.DeleteFunc(start.Attr, func(a xml.Attr) bool { return slices.Contains(unused, a) })
 	return r.element(e, start)
 }
 
@@ -170,18 +170,32 @@ func (r *reader) element(e *element, start xml.StartElement) error {
 }
 
 func (r *reader) attributes(e *element, given []xml.Attr) error {
-	seen := make([]bool, len(e.attrs))
-	for _, a := range given {
-		i := slices.IndexFunc(e.attrs, func(known attribute) bool { return a.Name == xml.Name{Local: known.name} })
-		switch {
-		case i < 0:
-			return r.bad("attribute %s of <%s> is unknown", named(a.Name), e.name)
-		case seen[i]:
-			return r.bad("attribute %s of <%s> is given twice", a.Name.Local, e.name)
+	for i, a := range given {
+		if slices.ContainsFunc(given[:i], func(before xml.Attr) bool { return before.Name == a.Name }) {
+			return r.bad("attribute %s of <%s> is given twice", named(a.Name), e.name)
 		}
-		seen[i], *e.attrs[i].value = true, a.Value
+		if ofSchemas(a) || slices.Contains(e.ignored, a.Name.Local) && a.Name.Space == "" {
+			continue
+		}
+		known := slices.IndexFunc(e.attrs, func(known attribute) bool { return a.Name == xml.Name{Local: known.name} })
+		if known < 0 {
+			return r.bad("attribute %s of <%s> is unknown", named(a.Name), e.name)
+		}
+		*e.attrs[known].value = a.Value
 	}
 	return nil
+}
+
+// ofSchemas reports whether an attribute is about schemas, such as xsi:nil, or declares
+// a namespace that is, or none.
+func ofSchemas(a xml.Attr) bool {
+	switch a.Name.Space {
+	case schemaInstance:
+		return true
+	case "xmlns":
+		return a.Value == schema || a.Value == schemaInstance
+	}
+	return a == xml.Attr{Name: xml.Name{Local: "xmlns"}}
 }
 
 func (r *reader) child(e *element, name xml.Name) (*element, error) {

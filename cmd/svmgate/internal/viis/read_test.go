@@ -46,8 +46,9 @@ func TestReadTenant(t *testing.T) {
 		},
 		{name: "a byte order mark", body: "\xef\xbb\xbf" + simpleWith(""), want: simple},
 		{name: "a byte order mark and a declaration", body: "\xef\xbb\xbf<?xml version='1.0'?>" + simpleWith(""), want: simple},
-		{name: "namespaces that .NET declares and nothing uses", body: `<tenant xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">` +
-			strings.TrimPrefix(simpleWith(""), "<tenant>"), want: simple},
+		{name: "what programs say of schemas", want: simple, body: `<tenant xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xsi:noNamespaceSchemaLocation="t.xsd">` +
+			`<name>acme</name><description xmlns="" xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true"/><type>Simple</type></tenant>`},
+		{name: "what was read", body: `<tenant id="17" created="" updated="2020-01-01T00:00:00"><name>acme</name><vKsc id="7"><user><name>boss</name></user></vKsc><status>Active</status><type>Simple</type></tenant>`, want: simple},
 		{name: "empty elements", body: simpleWith("<description/><userData></userData><preferredViisAddress/>"), want: simple},
 		{name: "white space is kept", body: simpleWith("<userData> a\n\tb </userData>"), want: userData(" a\n\tb ")},
 		{name: "ends of lines are those of XML", body: simpleWith("<userData>a\r\nb\rc&#13;</userData>"), want: userData("a\nb\nc\r")},
@@ -104,7 +105,12 @@ func TestRefusedBodies(t *testing.T) {
 		{"an unknown element", simpleWith("<colour/>"), "<colour> is unknown in <tenant>"},
 		{"an element at the wrong place", simpleWith("<password/>"), "<password> is unknown in <tenant>"},
 		{"an element in text", "<tenant><name><b/></name></tenant>", "<name> has text only"},
-		{"an unknown attribute", `<tenant id="1"/>`, "attribute id of <tenant> is unknown"},
+		{"an unknown attribute", `<tenant colour="1"/>`, "attribute colour of <tenant> is unknown"},
+		{"an attribute of answers, elsewhere", `<tenant><name id="1"/></tenant>`, "attribute id of <name> is unknown"},
+		{"an attribute of answers, in a namespace", `<tenant x:id="1"/>`, "attribute x:id of <tenant> is unknown"},
+		{"an attribute twice", `<tenant id="1" id="1"/>`, "attribute id of <tenant> is given twice"},
+		{"an attribute of schemas twice", `<tenant xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="1" xsi:nil="1"/>`, "is given twice"},
+		{"status twice", simpleWith("<status/><status/>"), "<status> is given twice"},
 		{"an element twice", simpleWith("<name>b</name>"), "<name> is given twice"},
 		{"text between elements", simpleWith("x"), "<tenant> must have no text"},
 		{"CDATA between elements", simpleWith("<![CDATA[]]>"), "<tenant> must have no text"},
@@ -112,7 +118,8 @@ func TestRefusedBodies(t *testing.T) {
 		{"a namespace of an element", `<tenant><name xmlns="urn:x">acme</name></tenant>`, "<urn:x:name> is unknown"},
 		{"a prefix", `<tenant xmlns:t="urn:x"/>`, "attribute xmlns:t of <tenant> is unknown"},
 		{"a prefix that nobody declared", "<tenant><t:name/></tenant>", "<t:name> is unknown"},
-		{"a namespace of .NET, used", `<tenant xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><name xsi:nil="true"/></tenant>`, "attribute http://www.w3.org/2001/XMLSchema-instance:nil of <name> is unknown"},
+		{"a prefix of schemas that nobody declared", `<tenant xsi:nil="true"/>`, "attribute xsi:nil of <tenant> is unknown"},
+		{"an element of schemas", `<tenant xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><xsi:name/></tenant>`, "is unknown in <tenant>"},
 		{"another namespace under that prefix", `<tenant xmlns:xsi="urn:x"/>`, "attribute xmlns:xsi of <tenant> is unknown"},
 		{"a document type", "<!DOCTYPE tenant>" + whole, "document type"},
 		{"an entity that somebody declares", `<!DOCTYPE tenant [<!ENTITY e "x">]><tenant><name>&e;</name></tenant>`, "document type"},
@@ -198,7 +205,7 @@ func TestRefusalTellsNoPassword(t *testing.T) {
 
 func TestReadVM(t *testing.T) {
 	for _, bios := range []string{aBIOS, strings.ToUpper(aBIOS), "{" + aBIOS + "}", " " + strings.ReplaceAll(aBIOS, "-", "") + "\n"} {
-		vm, err := readVM([]byte(`<vm biosId='` + bios + `'><userData>rack 7</userData><name>web</name></vm>`))
+		vm, err := readVM([]byte(`<vm id="17" biosId='` + bios + `' created="" updated=""><userData>rack 7</userData><name>web</name></vm>`))
 		if err != nil || vm.BIOS.String() != aBIOS || vm.Name != "web" || vm.UserData != "rack 7" {
 			t.Errorf("BIOS ID %q: %+v, %v", bios, vm, err)
 		}
@@ -209,7 +216,7 @@ func TestReadVM(t *testing.T) {
 		{`<vm biosId="17"/>`, "want a UUID"},
 		{`<vm biosId="00000000-0000-0000-0000-000000000000"/>`, "want a UUID"},
 		{`<vm biosId="` + aBIOS + `" biosId="` + aBIOS + `"/>`, "given twice"},
-		{`<vm biosId="` + aBIOS + `" id="1"/>`, "attribute id of <vm> is unknown"},
+		{`<vm biosId="` + aBIOS + `" colour="1"/>`, "attribute colour of <vm> is unknown"},
 		{`<vm x:biosId="` + aBIOS + `"/>`, "attribute x:biosId of <vm> is unknown"},
 		{`<vm biosId="` + aBIOS + `"><os/></vm>`, "<os> is unknown in <vm>, which may have <name>, <userData>"},
 		{`<tenant biosId="` + aBIOS + `"/>`, "must be <vm>"},
