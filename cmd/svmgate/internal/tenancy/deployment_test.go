@@ -278,7 +278,7 @@ func TestStepOfSettings(t *testing.T) {
 		t.Discovery = store.Discovery{Algorithm: store.Extended, Path: store.PathCluster, Load: store.Fewest, Tag: "gold", Protection: true}
 	})
 	p.step(other.ID, 3).says(t, StepDone, "agents use the SVMs of their own cluster only (algorithm extended), spread to the SVM with the fewest agents, "+
-		`with tag "gold", with protected connections; they may choose otherwise (not locked); their policies name the Integration Server is.example:7271`)
+		`with tag "gold", with protected connections; they may choose otherwise (not locked); their policies are to name the Integration Server is.example:7271`)
 }
 
 func TestHandover(t *testing.T) {
