@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +23,10 @@ var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Cases wait for the disk and for other gateways rather than for a processor.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	os.Exit(build(m))
 }
 
@@ -130,24 +134,10 @@ func poll(t *testing.T, ok func() error) {
 	t.Fatalf("not within %s: %v", patience, err)
 }
 
-// freeAddr returns an address that is free for TCP and UDP.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 10 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := tcp.Addr().String()
-		udp, err := net.ListenPacket("udp", addr)
-		_ = tcp.Close()
-		if err == nil {
-			_ = udp.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free for TCP and UDP")
-	return ""
+// clusterAddr returns an address that nobody else has: loopback is wide, and its port is
+// none that the system gives away.
+func clusterAddr() string {
+	return fmt.Sprintf("127.%d.%d.%d:7946", 64+rand.N(128), rand.N(256), 1+rand.N(254))
 }
 
 // launchCluster starts n gateways that form a cluster, and trust a proxy on
@@ -160,7 +150,7 @@ func launchCluster(t *testing.T, ca *tlstest.Authority, n int, args ...string) [
 	}
 	var addrs []string
 	for range n {
-		addrs = append(addrs, freeAddr(t))
+		addrs = append(addrs, clusterAddr())
 	}
 	var gateways []*gateway
 	for i, addr := range addrs {
