@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +47,19 @@ func build(m *testing.M) int {
 	return m.Run()
 }
 
+// sources opens every folder that the program is made of. go test takes a result from
+// its cache unless something that the test opened has changed, and does not see what a
+// compiler opens that the test runs.
+var sources = sync.OnceValue(func() error {
+	for _, folder := range []string{"cluster", "cmd", "discovery", "store"} {
+		root := filepath.Join("..", "..", "..", "..", folder)
+		if err := filepath.WalkDir(root, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
 // patience bounds what should happen at once, on a machine that is busy.
 const patience = 20 * time.Second
 
@@ -63,6 +78,9 @@ const zone = "TZ=Pacific/Kiritimati"
 // launch starts a gateway; it is ready once await says so.
 func launch(t *testing.T, name string, ca *tlstest.Authority, args ...string) *gateway {
 	t.Helper()
+	if err := sources(); err != nil {
+		t.Fatal(err)
+	}
 	g := &gateway{name: name, dir: t.TempDir(), ended: make(chan struct{})}
 	g.log = filepath.Join(g.dir, "log")
 	cert, key := filepath.Join(g.dir, "cert.pem"), filepath.Join(g.dir, "key.pem")
