@@ -23,6 +23,10 @@ var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Cases wait for the disk and for other gateways rather than for a processor.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	os.Exit(build(m))
 }
 
@@ -136,15 +140,18 @@ func clusterAddr() string {
 	return fmt.Sprintf("127.%d.%d.%d:7946", 64+rand.N(128), rand.N(256), 1+rand.N(254))
 }
 
-// launchCluster starts three gateways that form a cluster, and trust a proxy on
+// launchCluster starts n gateways that form a cluster, and trust a proxy on
 // loopback.
-func launchCluster(t *testing.T, ca *tlstest.Authority, args ...string) []*gateway {
+func launchCluster(t *testing.T, ca *tlstest.Authority, n int, args ...string) []*gateway {
 	t.Helper()
 	key := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(key, []byte("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addrs := []string{clusterAddr(), clusterAddr(), clusterAddr()}
+	var addrs []string
+	for range n {
+		addrs = append(addrs, clusterAddr())
+	}
 	var gateways []*gateway
 	for i, addr := range addrs {
 		more := append([]string{
