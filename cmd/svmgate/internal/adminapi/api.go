@@ -17,6 +17,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -52,6 +53,10 @@ type Config struct {
 
 	// Cluster is the gateways that share the table; nil if there are no others.
 	Cluster Cluster
+
+	// Deployments tells how far tenants have come. If nil, it is a [tenancy.Guide] that
+	// asks no Kaspersky Security Center.
+	Deployments Deployments
 
 	// Ready reports whether the table is complete. Until it does, everything is
 	// 503. If nil, the API is always ready.
@@ -91,6 +96,7 @@ type API struct {
 	accounts   *auth.Accounts
 	agents     fasthttp.RequestHandler
 	cluster    Cluster // nil if this gateway is alone
+	guide      Deployments
 	ready      func() bool
 	maxBody    int
 	maxImport  int64
@@ -131,13 +137,16 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		table: cfg.Table, selector: cfg.Selector, accounts: cfg.Accounts, agents: cfg.Agents,
-		cluster: cfg.Cluster, ready: cfg.Ready, log: cfg.Log, document: document,
+		cluster: cfg.Cluster, guide: cfg.Deployments, ready: cfg.Ready, log: cfg.Log, document: document,
 		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), maxImport: cmp.Or(cfg.MaxImport, DefaultMaxImport),
 		maxRestore: cmp.Or(cfg.MaxRestore, DefaultMaxRestore), overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap),
 		copyTo: cfg.Table.Backup,
 	}
 	if a.ready == nil {
 		a.ready = func() bool { return true }
+	}
+	if a.guide == nil {
+		a.guide = &tenancy.Guide{Table: cfg.Table, Selector: cfg.Selector}
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)

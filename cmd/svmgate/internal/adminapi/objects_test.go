@@ -31,6 +31,8 @@ func TestEveryOperation(t *testing.T) {
 		{200, "POST", tenant + "/activate?wait=majority&timeout=5s", ""},
 		{200, "POST", tenant + "/token", ""},
 		{200, "POST", tenant + "/token", "{}"},
+		{200, "GET", tenant + "/deployment", ""},
+		{200, "GET", tenant + "/handover", ""},
 		{200, "GET", "/v1/svms", ""},
 		{200, "GET", svm, ""},
 		{200, "PUT", svm, `{"address":"svm-1.example","version":"6.0","kinds":["linux"],"license":{"state":"valid","expires":"2030-01-01T00:00:00Z"}}`},

@@ -32,7 +32,8 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 func newWorldOn(t *testing.T, kept store.Config, change ...func(*Config)) *world {
 	t.Helper()
 	w := &world{gateway: newGatewayOn(t, kept, change...), tenant: store.TenantID{15: 0x7E}, vm: store.BIOSID{15: 0xB1}}
-	w.must(201, "POST", "/v1/tenants", `{"id":"`+w.tenant.String()+`","name":"acme","status":"active"}`)
+	w.must(201, "POST", "/v1/tenants", `{"id":"`+w.tenant.String()+`","name":"acme","status":"active",
+		"administration":{"server":"17","address":"ksc.example","user":"acme-admin"}}`)
 	w.must(201, "PUT", "/v1/svms/"+ownSVM.String(), `{"name":"svm-1","address":"10.9.0.7","version":"6.0","license":{"state":"valid"}}`)
 	w.must(201, "PUT", "/v1/vms/"+w.vm.String(), `{"name":"web-1","tenant":"`+w.tenant.String()+`","os":"server","kind":"linux"}`)
 	return w

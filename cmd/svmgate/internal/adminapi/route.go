@@ -42,6 +42,8 @@ var routes = []route{
 	{method: "POST", pattern: "/v1/tenants/{id}/activate", query: []string{"wait", "timeout"}, handle: (*API).activateTenant},
 	{method: "POST", pattern: "/v1/tenants/{id}/deactivate", query: []string{"wait", "timeout"}, handle: (*API).deactivateTenant},
 	{method: "POST", pattern: "/v1/tenants/{id}/token", handle: (*API).renewToken},
+	{method: "GET", pattern: "/v1/tenants/{id}/deployment", access: reads, handle: (*API).readDeployment},
+	{method: "GET", pattern: "/v1/tenants/{id}/handover", access: reads, handle: (*API).readHandover},
 
 	{method: "GET", pattern: "/v1/svms", access: reads, query: []string{"limit", "after"}, handle: (*API).listSVMs},
 	{method: "GET", pattern: "/v1/svms/{id}", access: reads, handle: (*API).readSVM},

@@ -30,6 +30,8 @@ func tenantBinding(t *store.Tenant) binding {
 			"server":  str(&t.Administration.Server, ""),
 			"address": str(&t.Administration.Address, ""),
 			"user":    str(&t.Administration.User, ""),
+
+			"integrationServer": str(&t.Administration.IntegrationServer, ""),
 		}),
 		"created":  ownText[store.Time](),
 		"updated":  ownText[store.Time](),

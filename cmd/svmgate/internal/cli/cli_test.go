@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/valyala/fasthttp"
@@ -153,25 +155,50 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A tenant is shown with its deployment, each as the API has it.
+func TestTenantShowIsTwoAnswers(t *testing.T) {
+	g := newSample(t)
+	const path = "/v1/tenants/00000000-0000-0000-0000-00000000007e"
+	var got map[string]json.RawMessage
+	check(t, json.Unmarshal([]byte(g.must("tenant", "show", "acme", "--output", "json")), &got))
+	steps := got["deployment"]
+	delete(got, "deployment")
+	rest, err := json.Marshal(got)
+	check(t, err)
+	for what, halves := range map[string][2]string{"the tenant": {g.api(path), string(rest)}, "its deployment": {g.api(path + "/deployment"), string(steps)}} {
+		var want, have any
+		check(t, errors.Join(json.Unmarshal([]byte(halves[0]), &want), json.Unmarshal([]byte(halves[1]), &have)))
+		if diff := cmp.Diff(want, have); diff != "" {
+			t.Errorf("%s (-API +command):\n%s", what, diff)
+		}
+	}
+}
+
+// api is the body of an answer of the API itself.
+func (g *gateway) api(path string) string {
+	g.t.Helper()
+	req, err := http.NewRequest("GET", g.server+path, nil)
+	check(g.t, err)
+	req.SetBasicAuth("root", password)
+	resp, err := http.DefaultClient.Do(req)
+	check(g.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	check(g.t, err)
+	return string(body)
+}
+
 // TestJSONIsTheAPIs compares --output json with the API's own bytes.
 func TestJSONIsTheAPIs(t *testing.T) {
 	g := newSample(t)
 	for path, args := range map[string][]string{
 		"/v1/tenants": {"tenant", "list"},
-		"/v1/tenants/00000000-0000-0000-0000-00000000007e": {"tenant", "show", "acme"},
-		"/v1/svms": {"svm", "list"},
+		"/v1/svms":    {"svm", "list"},
 		"/v1/svms/00000000-0000-0000-0000-0000000000a1": {"svm", "show", "svm-1"},
 		"/v1/users": {"user", "list"},
 		"/v1/explain/00000000-0000-0000-0000-0000000000b1?version=12.0": {"explain", "00000000-0000-0000-0000-0000000000b1", "--version", "12.0"},
 	} {
-		req, err := http.NewRequest("GET", g.server+path, nil)
-		check(t, err)
-		req.SetBasicAuth("root", password)
-		resp, err := http.DefaultClient.Do(req)
-		check(t, err)
-		var want strings.Builder
-		check(t, resp.Write(&want))
-		_, body, _ := strings.Cut(want.String(), "\r\n\r\n")
+		body := g.api(path)
 		if got := g.must(append(args, "--output", "json")...); got != body {
 			t.Errorf("%v:\n%s\nwant\n%s", args, got, body)
 		}

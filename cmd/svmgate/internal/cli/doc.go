@@ -4,7 +4,8 @@
 //
 // The first are clients of the management API and know nothing that it does not
 // tell. With --output json what is written is exactly the API's JSON (the pages
-// of a list joined into one), so that scripts may rely on the API's promises.
+// of a list joined into one; the deployment of a tenant that is shown, as a field of
+// it), so that scripts may rely on the API's promises.
 // Tables are for people: no colours, no promises.
 //
 // What takes longer than half a second shows how far it is, on standard error and

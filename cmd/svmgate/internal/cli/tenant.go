@@ -21,7 +21,7 @@ func tenantCommand() *cobra.Command {
 	cmd.AddCommand(tenantList(conn), tenantShow(conn), tenantCreate(conn),
 		tenantSwitch(conn, "activate", "Give a tenant's agents usable SVMs from their next question on"),
 		tenantSwitch(conn, "deactivate", "Give a complete tenant's agents an SVM that does not exist, from their next question on"),
-		tenantDelete(conn), tenantToken(conn))
+		tenantDelete(conn), tenantToken(conn), tenantHandover(conn))
 	return cmd
 }
 
@@ -35,24 +35,6 @@ func tenantList(conn *connection) *cobra.Command {
 			}
 			return printList(conn, cmd, "/v1/tenants", table.Row{"ID", "NAME", "TYPE", "STATUS", "UPDATED"},
 				func(t store.Tenant) table.Row { return table.Row{t.ID, t.Name, t.Type, t.Status, stamp(t.Updated)} })
-		},
-	}
-}
-
-func tenantShow(conn *connection) *cobra.Command {
-	return &cobra.Command{
-		Use: "show TENANT", Short: "Show a tenant, given by id or name", Args: exactly("TENANT"),
-		Example: "  svmgate tenant show acme",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := conn.openTenant(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			body, err := conn.get(cmd.Context(), path, nil)
-			if err != nil {
-				return err
-			}
-			return conn.print(cmd, body, func(w io.Writer) error { return printObject(w, body) })
 		},
 	}
 }

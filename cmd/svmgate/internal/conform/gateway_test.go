@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,24 +130,10 @@ func poll(t *testing.T, ok func() error) {
 	t.Fatalf("not within %s: %v", patience, err)
 }
 
-// freeAddr returns an address that is free for TCP and UDP.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 10 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := tcp.Addr().String()
-		udp, err := net.ListenPacket("udp", addr)
-		_ = tcp.Close()
-		if err == nil {
-			_ = udp.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free for TCP and UDP")
-	return ""
+// clusterAddr returns an address that nobody else has: loopback is wide, and its port is
+// none that the system gives away.
+func clusterAddr() string {
+	return fmt.Sprintf("127.%d.%d.%d:7946", 64+rand.N(128), rand.N(256), 1+rand.N(254))
 }
 
 // launchCluster starts three gateways that form a cluster, and trust a proxy on
@@ -158,7 +144,7 @@ func launchCluster(t *testing.T, ca *tlstest.Authority, args ...string) []*gatew
 	if err := os.WriteFile(key, []byte("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addrs := []string{freeAddr(t), freeAddr(t), freeAddr(t)}
+	addrs := []string{clusterAddr(), clusterAddr(), clusterAddr()}
 	var gateways []*gateway
 	for i, addr := range addrs {
 		more := append([]string{

@@ -1,6 +1,10 @@
 package conform
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -46,14 +50,16 @@ func TestHostileXML(t *testing.T) {
 
 // Tries, of which the middle one counts, and how often they are repeated while
 // something else keeps the machine busy.
-const tries, rounds = 5, 8
+const tries, rounds = 5, 4
 
-// median says how long a refusal takes.
+// median says how long a refusal takes. Where the machine has more to do than it has
+// processors, the time that the gateway computes counts in place of that which passes.
 func (c *client) median(line string, body []byte) time.Duration {
 	c.Helper()
-	var took time.Duration
+	var passed, computed time.Duration
 	for range rounds {
 		var all []time.Duration
+		before := c.gateways[0].computed(c.T)
 		for range tries {
 			begin := time.Now()
 			resp, text := c.send(&exchange{line: line, user: "multitenancy", head: []string{"Content-Type: application/xml"}, bytes: body})
@@ -65,11 +71,46 @@ func (c *client) median(line string, body []byte) time.Duration {
 				c.Fatalf("answers %d %s: %v", resp.StatusCode, text, err)
 			}
 		}
+		computed = (c.gateways[0].computed(c.T) - before) / tries
 		slices.Sort(all)
-		if took = all[tries/2]; took <= hostile.Longest {
-			return took
+		if passed = all[tries/2]; passed <= hostile.Longest {
+			return passed
 		}
 	}
-	c.Errorf("is refused after %v, want %v at most", took, hostile.Longest)
-	return took
+	if computed > hostile.Longest || !busy(c.T) {
+		c.Errorf("is refused after %v (%v of computing), want %v at most", passed, computed, hostile.Longest)
+	}
+	return computed
+}
+
+// computed is how long the gateway's threads have run; 0 where the system does not say.
+func (g *gateway) computed(t *testing.T) (sum time.Duration) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", g.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // the thread may be gone
+		var ns int64
+		if _, err := fmt.Sscan(string(text), &ns); err == nil {
+			sum += time.Duration(ns)
+		}
+	}
+	return sum
+}
+
+// busy reports whether more is to be done than the machine has processors for.
+func busy(t *testing.T) bool {
+	t.Helper()
+	text, err := os.ReadFile("/proc/loadavg")
+	var load float64
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &load)
+	}
+	if err != nil {
+		return false
+	}
+	t.Logf("the load is %v", load)
+	return load > float64(runtime.NumCPU())
 }

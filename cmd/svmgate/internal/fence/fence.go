@@ -23,8 +23,10 @@ const (
 
 	// A rest of a stream up to maxSkip bytes, arriving within skipTimeout, is
 	// skipped to keep the connection; it also lets a client that is still
-	// sending read our answer before the connection goes.
-	maxSkip     = 256 << 10
+	// sending read our answer: closing before it has sent all would reset the
+	// connection, and the answer with it. Handlers that read no stream are sent
+	// as much.
+	maxSkip     = MaxBody
 	skipTimeout = time.Second
 )
 

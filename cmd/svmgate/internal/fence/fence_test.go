@@ -291,6 +291,21 @@ func TestUnreadStreamTooLargeToSkipClosesTheConnection(t *testing.T) {
 	}
 }
 
+// A client that sends all of its body before it listens, as most do, hears the answer
+// to one that nobody reads.
+func TestAnswerToAnUnreadBodyArrives(t *testing.T) {
+	p := startPlane(t, true, nil)
+	for range 20 {
+		resp, err := http.Post("http://"+p.addr+"/unread", "text/plain", strings.NewReader(strings.Repeat("x", 3<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != 200 {
+			t.Errorf("status %d, want 200", resp.StatusCode)
+		}
+	}
+}
+
 func TestBodyOverTheLimitIs413(t *testing.T) {
 	for _, streaming := range []bool{false, true} {
 		p := startPlane(t, streaming, nil)

@@ -3,7 +3,6 @@ package ksc
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 )
 
@@ -262,7 +261,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return errors.Join(ctx.Err(), context.Cause(ctx))
+		return context.Cause(ctx)
 	}
 }
 

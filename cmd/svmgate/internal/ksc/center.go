@@ -17,24 +17,26 @@ type center struct {
 	tls     *tls.Config
 	log     *slog.Logger
 
-	room chan struct{} // holds one for each Make and Remove that is under way here
+	room  chan struct{} // holds one for each Make and Remove that is under way here
+	looks chan struct{} // likewise for Describe and Capacity, which wait for neither
 
 	mu   sync.Mutex
 	idle []*link
 	over bool // Close was called
 }
 
-// enter waits until there is room for one more; leave must follow.
-func (c *center) enter(ctx context.Context) error {
+// maxLooks bounds the looks at one KSC that are under way.
+const maxLooks = 2
+
+// enter waits until there is room for one more, who must take one out when he leaves.
+func enter(ctx context.Context, room chan struct{}) error {
 	select {
-	case c.room <- struct{}{}:
+	case room <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
-
-func (c *center) leave() { <-c.room }
 
 // borrow returns a link to the main server; back must follow.
 func (c *center) borrow() *link {
@@ -75,10 +77,10 @@ func (c *center) shut() {
 
 // list returns the virtual servers.
 func (c *center) list(ctx context.Context) ([]vserver, error) {
-	if err := c.enter(ctx); err != nil {
+	if err := enter(ctx, c.looks); err != nil {
 		return nil, err
 	}
-	defer c.leave()
+	defer func() { <-c.looks }()
 	l := c.borrow()
 	defer c.back(l)
 	return again(ctx, c, l.vservers)

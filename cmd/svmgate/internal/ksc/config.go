@@ -1,11 +1,7 @@
 package ksc
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -105,56 +101,4 @@ func (cfg *Config) account(address string) Account {
 		}
 	}
 	return cfg.Account
-}
-
-// trust returns how certificates are verified: by the system's authorities and those in
-// pemCerts, or because they are one of those in pemCerts.
-func trust(pemCerts []byte) (*tls.Config, error) {
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("ksc: %w", err)
-	}
-	var pinned []*x509.Certificate
-	for rest := pemCerts; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("ksc: Config.CA has a block %q; want certificates only", block.Type)
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("ksc: Config.CA: %w", err)
-		}
-		roots.AddCert(cert)
-		pinned = append(pinned, cert)
-	}
-	if len(bytes.TrimSpace(pemCerts)) > 0 && len(pinned) == 0 {
-		return nil, errors.New("ksc: Config.CA has no certificate in PEM")
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		// What net/http would verify is verified below, for each connection: a certificate
-		// that is pinned needs to name no host.
-		InsecureSkipVerify: true,
-		VerifyConnection:   func(state tls.ConnectionState) error { return verify(state, roots, pinned) },
-	}, nil
-}
-
-// verify checks the certificate of a KSC.
-func verify(state tls.ConnectionState, roots *x509.CertPool, pinned []*x509.Certificate) error {
-	leaf := state.PeerCertificates[0]
-	if slices.ContainsFunc(pinned, leaf.Equal) {
-		if now := time.Now(); now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
-			return x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired, Detail: "the pinned certificate is out of date"}
-		}
-		return nil
-	}
-	others := x509.NewCertPool()
-	for _, cert := range state.PeerCertificates[1:] {
-		others.AddCert(cert)
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: others, DNSName: state.ServerName})
-	return err
 }

@@ -177,6 +177,29 @@ func TestFullAcrossSeveral(t *testing.T) {
 	}
 }
 
+// TestPlacesAreCountedOnce has one chosen while the virtual server of another is made, but
+// not yet known: it is in KSC's list, and so is its place.
+func TestPlacesAreCountedOnce(t *testing.T) {
+	k := start(t, ksctest.Config{})
+	cfg := config(k)
+	cfg.Limit = 2
+	s := open(t, cfg)
+	var meanwhile error
+	var once sync.Once
+	k.OnCall(func(_ int, method, when string) {
+		if method == "VServers.AddVServerInfo" && when == "after" {
+			once.Do(func() {
+				k.OnCall(nil)
+				_, meanwhile = s.Make(t.Context(), ksc.Site{Mark: "m2", Name: "Second", User: "second"}, []byte(password), new(notes).note)
+			})
+		}
+	})
+	_, err := s.Make(t.Context(), wanted(), []byte(password), new(notes).note)
+	if err != nil || meanwhile != nil {
+		t.Errorf("two fit: %v, %v", err, meanwhile)
+	}
+}
+
 // TestKSCHasALimitOfItsOwn: another gateway may have taken the last place.
 func TestKSCHasALimitOfItsOwn(t *testing.T) {
 	k := start(t, ksctest.Config{Limit: 1})
@@ -218,16 +241,23 @@ func TestOneIsSilent(t *testing.T) {
 // TestStrangersCertificate: nothing is sent to a KSC whose certificate nobody vouches for.
 func TestStrangersCertificate(t *testing.T) {
 	k, other := start(t, ksctest.Config{Addr: "127.0.0.2:0"}), start(t, ksctest.Config{})
-	for name, ca := range map[string][]byte{"none": nil, "that of another": other.CA()} {
+	for name, ca := range map[string][]byte{
+		"none": nil, "that of another": other.CA(), "its authority, which did not sign for this address": k.Authority(),
+	} {
 		cfg := config(k)
 		cfg.CA, cfg.Attempts = ca, 1
 		_, err := open(t, cfg).Make(t.Context(), wanted(), []byte(password), new(notes).note)
 		if !errors.Is(err, ksc.ErrUnreachable) || !strings.Contains(fmt.Sprint(err), "certificate") || !strings.Contains(fmt.Sprint(err), k.URL()) {
-			t.Errorf("%s is pinned: %v", name, err)
+			t.Errorf("trusted is %s: %v", name, err)
 		}
 	}
 	if calls := k.Calls(); len(calls) > 0 {
 		t.Errorf("it was asked %q", calls)
+	}
+	cfg := config(other)
+	cfg.CA = other.Authority()
+	if got := open(t, cfg).Capacity(t.Context()); got[0].Err != nil {
+		t.Errorf("trusted is the authority: %v", got[0].Err)
 	}
 	// Its own is enough, though it names another host.
 	if got := open(t, config(k)).Capacity(t.Context()); got[0].Err != nil {

@@ -24,6 +24,9 @@
 //   - Calls, answers and waits have bounds. One call at a time is under way on a
 //     connection, and connections and sessions are kept for the next.
 //
+// The first three are held by TestMakeWithFaults, TestRemoveWithFaults (with -ksc.faults on
+// every variant of KSC) and TestDeathAtEveryCall.
+//
 // "Multitenancy KSV LA", the folder that holds the folders of all tenants, is the
 // vendor's name for it. It belongs to nobody: Make makes it if it is missing, and Remove
 // removes it if nothing is left in it, which KSC itself checks.

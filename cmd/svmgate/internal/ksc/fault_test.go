@@ -21,7 +21,7 @@ var allFaults = flag.Bool("ksc.faults", false, "try every kind of fault on every
 
 // everyDay are the faults that are tried without the flag, on one variant.
 var everyDay = []ksctest.Kind{
-	ksctest.DropBefore, ksctest.DropAfter, ksctest.DropAction, ksctest.Late, ksctest.Refuse, ksctest.Expire, ksctest.Garbage,
+	ksctest.DropBefore, ksctest.DropAfter, ksctest.DropAction, ksctest.CloseAfter, ksctest.Late, ksctest.Refuse, ksctest.Expire, ksctest.Garbage,
 }
 
 const everyDayVariant = "actions die"
@@ -82,6 +82,7 @@ func fits(t *testing.T, k *ksctest.KSC, before ksctest.Holding, site ksc.Site) {
 func clean(t *testing.T, k *ksctest.KSC, before ksctest.Holding, n *notes) {
 	t.Helper()
 	k.Heal()
+	k.Wait()
 	if err := open(t, config(k)).Remove(context.Background(), n.last(), n.note); err != nil {
 		t.Fatalf("Remove(%+v): %v", n.last(), err)
 	}
@@ -114,7 +115,8 @@ func faultAt(call int, kind ksctest.Kind) ksctest.Fault {
 func eachFault(t *testing.T, fn func(t *testing.T, cfg ksctest.Config, call int, kind ksctest.Kind) bool) {
 	for name, cfg := range variants {
 		for kind := range ksctest.Kinds {
-			if !*allFaults && (name != everyDayVariant || !slices.Contains(everyDay, kind)) {
+			usual := name == everyDayVariant && slices.Contains(everyDay, kind) && (kind == ksctest.DropAfter || !testing.Short())
+			if !usual && !*allFaults {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/%v", name, kind), func(t *testing.T) {
@@ -210,7 +212,6 @@ func TestDeathAtEveryCall(t *testing.T) {
 				if more = died; died && err != nil && !errors.Is(err, context.Canceled) {
 					t.Errorf("died: %v", err)
 				}
-				s.Close()
 				clean(t, k, before, &n)
 			})
 		}

@@ -2,7 +2,6 @@ package ksc
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -55,6 +54,18 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestNullIsNoID: 0 is the id of "Managed devices", and of the main server.
+func TestNullIsNoID(t *testing.T) {
+	for _, answer := range []string{`{}`, `{"PxgRetVal":null}`} {
+		if err := decode("C.M", []byte(answer), new(value[int64])); !errors.Is(err, errNotUnderstood) {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+	if err := decode("C.M", []byte(`{"PxgRetVal":null}`), new(value[[]container[group]])); err != nil {
+		t.Errorf("a list may be null: %v", err)
+	}
 }
 
 // TestAddKeepsEntries: what is known of others' entries, and what is not, stays.
@@ -111,11 +122,11 @@ func TestVerify(t *testing.T) {
 		{"nothing is trusted", nil, good, "127.0.0.1", false},
 	}
 	for _, tt := range tests {
-		cfg, err := trust(tt.ca)
+		anyone, err := newTrust(tt.ca)
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = cfg.VerifyConnection(tls.ConnectionState{PeerCertificates: []*x509.Certificate{tt.leaf}, ServerName: tt.host})
+		err = anyone.verify([]*x509.Certificate{tt.leaf}, tt.host)
 		if trusted := err == nil; trusted != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
@@ -146,6 +157,17 @@ func TestOpenRefuses(t *testing.T) {
 		change(&cfg)
 		if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pa55") {
 			t.Errorf("Open = %v, want %q", err, want)
+		}
+	}
+}
+
+func TestAuthorization(t *testing.T) {
+	for want, cfg := range map[string]Account{
+		`KSCBasic user="dQ==", pass="cA==", domain="", internal="1"`:     {User: "u", Password: "p"},
+		`KSCBasic user="dQ==", pass="cA==", domain="ZA==", internal="0"`: {User: "u", Password: "p", Domain: "d"},
+	} {
+		if got := cfg.authorization(); got != want {
+			t.Errorf("%s, want %s", got, want)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (l *link) call(ctx context.Context, method string, in, out any) error {
 		if err := l.login(ctx); err != nil {
 			return err
 		}
-		header := http.Header{"X-Ksc-Session": {l.session}}
+		header := http.Header{"X-KSC-Session": {l.session}}
 		err := l.post(ctx, method, header, in, out)
 		if !errors.Is(err, errSession) {
 			return err
@@ -90,7 +90,7 @@ func (l *link) login(ctx context.Context) error {
 	account := &l.center.account
 	header := http.Header{"Authorization": {account.authorization()}}
 	if l.virtual != "" {
-		header["X-Ksc-Vserver"] = []string{base64.StdEncoding.EncodeToString([]byte(l.virtual))}
+		header["X-KSC-VServer"] = []string{base64.StdEncoding.EncodeToString([]byte(l.virtual))}
 	}
 	var session value[string]
 	err := l.post(ctx, "Session.StartSession", header, nil, &session)
@@ -212,7 +212,7 @@ func (l *link) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), maxFarewell)
 	defer cancel()
 	if l.session != "" {
-		header := http.Header{"X-Ksc-Session": {l.session}}
+		header := http.Header{"X-KSC-Session": {l.session}}
 		if err := l.post(ctx, "Session.EndSession", header, nil, nil); err != nil && !errors.Is(err, errSession) {
 			// KSC ends it by itself some day.
 			l.center.log.Debug("a session was not ended", "ksc", l.center.url, "error", err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -19,7 +18,7 @@ type work struct {
 
 // start begins work on a site; end must follow.
 func (c *center) start(ctx context.Context, site Site, note Note) (*work, error) {
-	if err := c.enter(ctx); err != nil {
+	if err := enter(ctx, c.room); err != nil {
 		return nil, err
 	}
 	return &work{center: c, link: c.borrow(), site: site, note: note}, nil
@@ -27,13 +26,16 @@ func (c *center) start(ctx context.Context, site Site, note Note) (*work, error)
 
 func (w *work) end() {
 	w.back(w.link)
-	w.leave()
+	<-w.room
 }
 
 // announce notes the site as it is, before stage is done.
 func (w *work) announce(ctx context.Context, stage string, percent int) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if w.note == nil {
+		return nil
 	}
 	return w.note(stage, percent, w.site)
 }
@@ -42,7 +44,7 @@ func (w *work) announce(ctx context.Context, stage string, percent int) error {
 // the folder "Multitenancy KSV LA"/name, the virtual server in it, and on that the account
 // with the rights of a main administrator. It returns the site as it is then; password is
 // not kept. If Make fails, what it made stays: call Remove with the site noted last. A
-// site can be made once.
+// site can be made once. If note is nil, nothing is noted.
 //
 // Errors are those of note and ctx, [ErrFull], [ErrNameTaken], [ErrUserExists],
 // [ErrUnreachable], [ErrCredentials] or an [*Error].
@@ -76,110 +78,6 @@ func (s *Servers) Make(ctx context.Context, site Site, password []byte, note Not
 		}
 	}
 	return w.site, nil
-}
-
-// checkNames finds out, before anything is made, whether a name is taken.
-func (w *work) checkNames(ctx context.Context) error {
-	servers, err := again(ctx, w.center, w.link.vservers)
-	if err != nil {
-		return err
-	}
-	for _, v := range servers {
-		if strings.EqualFold(v.Name, w.site.Name) {
-			return fmt.Errorf("%w: %s has a virtual server %q", ErrNameTaken, w.url, v.Name)
-		}
-	}
-	if err := w.userTaken(ctx); err != nil {
-		return err
-	}
-	_, folders, err := w.folders(ctx)
-	if err != nil {
-		return err
-	}
-	return w.folderTaken(folders)
-}
-
-// userTaken returns [ErrUserExists] if somebody else has the account's name.
-func (w *work) userTaken(ctx context.Context) error {
-	users, err := again(ctx, w.center, w.link.users)
-	if err != nil {
-		return err
-	}
-	for _, u := range users {
-		if strings.EqualFold(u.Name, w.site.User) && !w.site.marked(u.Description) {
-			return fmt.Errorf("%w: %s has an account %q", ErrUserExists, w.url, u.Name)
-		}
-	}
-	return nil
-}
-
-// folderTaken returns [ErrNameTaken] if one of the tenants' folders has the name.
-func (w *work) folderTaken(folders []group) error {
-	for _, g := range folders {
-		if strings.EqualFold(g.Name, w.site.Name) && g.ID != w.site.Folder {
-			return fmt.Errorf("%w: %s has a folder %q in %q", ErrNameTaken, w.url, g.Name, RootFolder)
-		}
-	}
-	return nil
-}
-
-// folders returns the tenants' folders, and the folder that they are in: noGroup if there
-// is none.
-func (w *work) folders(ctx context.Context) (root int64, folders []group, err error) {
-	managed, err := again(ctx, w.center, w.link.managed)
-	if err != nil {
-		return noGroup, nil, err
-	}
-	root, err = again(ctx, w.center, func(ctx context.Context) (int64, error) {
-		return w.link.groupID(ctx, managed, RootFolder)
-	})
-	if err != nil || root == noGroup {
-		return noGroup, nil, err
-	}
-	folders, err = again(ctx, w.center, func(ctx context.Context) ([]group, error) { return w.link.subgroups(ctx, root) })
-	return root, folders, err
-}
-
-// makeFolder makes the tenant's folder under a name that nobody else has, so that it is
-// ours beyond doubt, and names it then.
-func (w *work) makeFolder(ctx context.Context) error {
-	w.site.Begun = true
-	if err := w.announce(ctx, StageFolder, 5); err != nil {
-		return err
-	}
-	managed, err := again(ctx, w.center, w.link.managed)
-	if err != nil {
-		return err
-	}
-	add := func(parent int64, name string) (int64, error) {
-		return again(ctx, w.center, func(ctx context.Context) (int64, error) { return w.link.addGroup(ctx, parent, name) })
-	}
-	for try := 1; ; try++ {
-		root, err := add(managed, RootFolder)
-		if err != nil {
-			return err
-		}
-		if w.site.Folder, err = add(root, w.site.token()); err == nil {
-			break
-		}
-		// Whoever removed the last tenant may have removed root meanwhile.
-		now, failed := again(ctx, w.center, func(ctx context.Context) (int64, error) {
-			return w.link.groupID(ctx, managed, RootFolder)
-		})
-		if failed != nil || now == root || try >= w.cfg.Attempts {
-			return err
-		}
-	}
-	if err := w.announce(ctx, StageNameFolder, 15); err != nil {
-		return err
-	}
-	err = w.set(ctx, func(ctx context.Context) error { return w.link.nameGroup(ctx, w.site.Folder, w.site.Name) })
-	if refused(err) {
-		if _, folders, failed := w.folders(ctx); failed == nil {
-			err = errors.Join(w.folderTaken(folders), err)
-		}
-	}
-	return err
 }
 
 // set calls fn, which says how something should be, as [again] does.
@@ -298,7 +196,7 @@ func (w *work) makeAccount(ctx context.Context, password secret) error {
 		return virtual.addUser(ctx, w.site.User, w.site.token(), protected)
 	}, w.ourUsers)
 	if refused(err) {
-		err = errors.Join(w.userTaken(ctx), err)
+		err = because(w.userTaken(ctx), err)
 	}
 	if err != nil {
 		return err

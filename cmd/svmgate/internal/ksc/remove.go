@@ -9,7 +9,7 @@ import (
 // Remove removes what was made of site, in the reverse order, whatever state it is in:
 // afterwards nothing of it is left, and nothing else has changed. It may be called again
 // and again; if nothing was made, or all is gone, it returns nil. The folder of the
-// tenant goes with what others have put into it.
+// tenant goes with what others have put into it. If note is nil, nothing is noted.
 //
 // Errors are those of [Servers.Make]; what is left then, another Remove removes.
 func (s *Servers) Remove(ctx context.Context, site Site, note Note) error {

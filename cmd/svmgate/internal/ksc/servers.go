@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,14 +36,19 @@ func Open(cfg Config) (*Servers, error) {
 	if err != nil {
 		return nil, err
 	}
-	verified, err := trust(cfg.CA)
+	trusted, err := newTrust(cfg.CA)
 	if err != nil {
 		return nil, err
 	}
 	s := &Servers{cfg: cfg, choosing: make(chan struct{}, 1), places: map[*place]struct{}{}}
 	for _, address := range cfg.URLs {
+		u, err := url.Parse(address)
+		if err != nil {
+			return nil, fmt.Errorf("ksc: %w", err)
+		}
 		s.centers = append(s.centers, &center{
-			url: address, account: cfg.account(address), cfg: &s.cfg, tls: verified, log: cfg.Logger, room: make(chan struct{}, cfg.Connections),
+			url: address, account: cfg.account(address), cfg: &s.cfg, tls: trusted.config(u.Hostname()), log: cfg.Logger,
+			room: make(chan struct{}, cfg.Connections), looks: make(chan struct{}, maxLooks),
 		})
 	}
 	return s, nil

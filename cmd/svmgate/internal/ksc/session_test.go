@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc/ksctest"
 )
@@ -73,6 +75,59 @@ func TestTenantCanLogIn(t *testing.T) {
 	}
 }
 
+// TestFoldersVanishMeanwhile removes the folder of all tenants between two looks, as
+// another gateway does when it removes the last tenant.
+func TestFoldersVanishMeanwhile(t *testing.T) {
+	for method, call := range map[string]int{"HostGroup.GetSubgroups": 1, "HostGroup.AddGroup": 2} {
+		k := start(t, ksctest.Config{})
+		k.AddFolder(ksctest.Managed, ksc.RootFolder)
+		calls := 0
+		k.OnCall(func(_ int, m, when string) {
+			if m == method && when == "before" {
+				if calls++; calls == call {
+					k.RemoveFolder(ksctest.Managed, ksc.RootFolder)
+				}
+			}
+		})
+		site, err := open(t, config(k)).Make(t.Context(), wanted(), []byte(password), new(notes).note)
+		if err != nil || calls < call {
+			t.Errorf("%s: Make: %+v, %v", method, site, err)
+		}
+	}
+}
+
+// TestAccountOutlivesItsServer: it can not be deleted where it was made, and is when that
+// is gone.
+func TestAccountOutlivesItsServer(t *testing.T) {
+	k, before := populated(t, ksctest.Config{UsersStay: true})
+	var n notes
+	if _, err := open(t, config(k)).Make(t.Context(), wanted(), []byte(password), n.note); err != nil {
+		t.Fatal(err)
+	}
+	deleted := count(k, "SecurityPolicy.DeleteUser")
+	sessions := count(k, "Session.StartSession")
+	s := open(t, config(k))
+	for i := range 4 { // those on the virtual server, after the one on the main server
+		k.Inject(ksctest.Fault{Method: "Session.StartSession", Call: sessions + 2 + i, Kind: ksctest.Refuse, Module: "KLWAT"})
+	}
+	if err := s.Remove(t.Context(), n.last(), n.note); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, things(k)); diff != "" || count(k, "SecurityPolicy.DeleteUser") != deleted+1 {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+// TestHugeAnswers are not read to their end.
+func TestHugeAnswers(t *testing.T) {
+	k := start(t, ksctest.Config{})
+	k.Inject(ksctest.Fault{Method: "VServers.GetVServers", Kind: ksctest.Huge})
+	got := open(t, config(k)).Capacity(t.Context())
+	if !errors.Is(got[0].Err, ksc.ErrUnreachable) || !strings.Contains(got[0].Err.Error(), "longer than 4 MiB") {
+		t.Errorf("Capacity = %+v", got)
+	}
+}
+
 // TestSlowAction waits for one, asking as seldom as KSC wants; ksctest tells if not.
 func TestSlowAction(t *testing.T) {
 	k := start(t, ksctest.Config{ActionTime: 200 * time.Millisecond, CheckDelay: 30 * time.Millisecond})
@@ -84,11 +139,31 @@ func TestSlowAction(t *testing.T) {
 	if err := s.Remove(t.Context(), site, new(notes).note); err != nil {
 		t.Fatal(err)
 	}
-	if n := count(k, "AsyncActionStateChecker.CheckActionState"); n < 6 || n > 3*8 {
+	if n := count(k, "AsyncActionStateChecker.CheckActionState"); n < 4 || n > 3*8 {
 		t.Errorf("asked %d times for three actions of 200 ms, every 30 ms", n)
 	}
 	if n := count(k, "VServers.DelVServer"); n != 1 {
 		t.Errorf("begun %d times", n)
+	}
+}
+
+// TestConnectionLostInSlowAction: the action goes on, nobody can ask for it, and another can
+// not be begun. That it is over is seen by what it removed.
+func TestConnectionLostInSlowAction(t *testing.T) {
+	for _, kind := range []ksctest.Kind{ksctest.DropAction, ksctest.CloseAfter, ksctest.DropAfter} {
+		k, before := populated(t, ksctest.Config{ActionTime: 300 * time.Millisecond})
+		s := open(t, config(k))
+		var n notes
+		if _, err := s.Make(t.Context(), wanted(), []byte(password), n.note); err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range []string{"VServers.DelVServer", "HostGroup.RemoveGroup"} {
+			k.Inject(ksctest.Fault{Method: method, Call: 1, Kind: kind})
+		}
+		if err := s.Remove(t.Context(), n.last(), n.note); err != nil {
+			t.Errorf("%v: Remove: %v", kind, err)
+		}
+		clean(t, k, before, &n)
 	}
 }
 
@@ -102,7 +177,11 @@ func TestActionThatNeverEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	begun := time.Now()
 	err = s.Remove(t.Context(), site, new(notes).note)
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("Remove took %v", took)
+	}
 	if !errors.Is(err, ksc.ErrUnreachable) || !strings.Contains(err.Error(), "the virtual server is not gone after 100ms") {
 		t.Errorf("Remove: %v", err)
 	}
@@ -131,9 +210,9 @@ func TestHandledLate(t *testing.T) {
 			}
 		}
 	})
-	k.Inject(ksctest.Fault{Method: "VServers.AddVServerInfo", Call: 1, Kind: ksctest.LateHandling, Delay: 700 * time.Millisecond})
+	k.Inject(ksctest.Fault{Method: "VServers.AddVServerInfo", Call: 1, Kind: ksctest.LateHandling, Delay: 2 * time.Second})
 	cfg := config(k)
-	cfg.Timeout = 300 * time.Millisecond
+	cfg.Timeout = time.Second
 	var n notes
 	site, err := open(t, cfg).Make(t.Context(), wanted(), []byte(password), n.note)
 	if err != nil {

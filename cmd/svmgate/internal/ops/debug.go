@@ -43,7 +43,7 @@ func localName(host string) bool {
 
 func (p *Plane) debugPages() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /debug/{$}", func(w http.ResponseWriter, _ *http.Request) { render(w, indexPage, nil) })
+	mux.HandleFunc("GET /debug/{$}", func(w http.ResponseWriter, _ *http.Request) { render(w, indexPage, p.centers.Load().found()) })
 	mux.HandleFunc("GET /debug/table", p.tablePage)
 	mux.HandleFunc("GET /debug/decision", p.decisionPage)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -114,6 +114,9 @@ var (
 <li><a href="/debug/table">table</a>: what this gateway knows
 <li><a href="/debug/pprof/">pprof</a>: profiles of this process
 <li><a href="/metrics">metrics</a>, <a href="/healthz">healthz</a>, <a href="/readyz">readyz</a></ul>
+{{with .}}<h2>Kaspersky Security Centers</h2><table>{{range .Centers}}
+<tr><th>{{.URL}}</th><td>{{if .Err}}can not be asked: {{.Err}}{{else}}{{.Used}} of {{.Limit}} virtual servers{{end}}{{end}}</table>
+<p>asked at {{.Asked.UTC.Format "15:04:05"}} UTC</p>{{end}}
 `))
 	tablePage = template.Must(template.New("table").Parse(head + `<h1>Table</h1><table>
 <tr><th>tenants<td>{{.Stats.Tenants}}<tr><th>SVMs<td>{{.Stats.SVMs}}<tr><th>VMs<td>{{.Stats.VMs}}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/buildinfo"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf/tlstest"
 	"github.com/svmgate/svmgate/discovery"
@@ -199,8 +200,10 @@ func TestMetrics(t *testing.T) {
 	}
 	requests.CountErrors("agent", func(ctx *fasthttp.RequestCtx, _ error) { ctx.SetStatusCode(431) })(&fasthttp.RequestCtx{}, io.EOF)
 	listening := []Listening{{Plane: "agent", Listener: &tlsconf.Listener{}, Open: func() int { return 7 }, Rejected: func() int { return 2 }}}
+	centers := NewCenters(&fakeCapacities{answers: []ksc.Capacity{{URL: "https://a.example:1", Used: 100, Limit: 500}}}, quiet)
+	centers.ask(t.Context())
 	for _, families := range [][]Family{
-		p.ReadyFamilies(), TableFamilies(table), SelectorFamilies(selector), TLSFamilies(files),
+		p.ReadyFamilies(), TableFamilies(table), TaskFamilies(table), centers.Families(), SelectorFamilies(selector), TLSFamilies(files),
 		requests.Families(), ListenerFamilies(listening), DiskFamilies(func() store.DiskStats {
 			return store.DiskStats{LogBytes: 1234, SnapshotBytes: 5678, SnapshotTime: time.Now().Add(-time.Hour), Snapshots: 7, SnapshotFailures: 2}
 		}),
@@ -225,6 +228,7 @@ func TestMetrics(t *testing.T) {
 		`svmgate_tls_reloads_total{result="ok"} 1`, "svmgate_tls_files_usable 1", "svmgate_candidate_sets",
 		"svmgate_journal_append_seconds_count 1", "svmgate_journal_records_total", "go_goroutines", "process_open_fds",
 		"svmgate_log_bytes 1234", "svmgate_snapshot_bytes 5678", "svmgate_snapshot_age_seconds 3600.", "svmgate_snapshots_total 7",
+		`svmgate_ksc_remaining_virtual_servers{ksc="https://a.example:1"} 400`, `svmgate_tasks{state="running"} 0`,
 		"svmgate_snapshot_failures_total 2", "svmgate_journal_full 0", "svmgate_journal_broken 0",
 	} {
 		if !strings.Contains(body, want) {

@@ -25,6 +25,7 @@ type Plane struct {
 	unready  atomic.Pointer[error] // nil: ready
 	disk     atomic.Pointer[disk]
 	subjects atomic.Pointer[subjects]
+	centers  atomic.Pointer[Centers] // nil if there are none
 }
 
 // disk tells whether changes can be kept.
@@ -89,6 +90,9 @@ func (p *Plane) whyNot() error {
 
 // Show gives the debug pages their subjects.
 func (p *Plane) Show(t *store.Table, s *discovery.Selector) { p.subjects.Store(&subjects{t, s}) }
+
+// ShowCenters gives the index of the debug pages what Kaspersky Security Centers said.
+func (p *Plane) ShowCenters(c *Centers) { p.centers.Store(c) }
 
 // Server returns a server for the plane, with limits of its own: fewer and slower
 // clients than the others have.

@@ -53,7 +53,7 @@ func TestCancel(t *testing.T) {
 		if got, _ := table.Task(runs); View(got).State != store.TaskStopping || p.undone != 1 {
 			t.Errorf("it is %v, and undone %d times", View(got).State, p.undone)
 		}
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, table, runs, store.TaskCanceled, ErrCanceled)
 		if p.undone != 1 {
 			t.Errorf("undone %d times; one waited and had done nothing", p.undone)
@@ -89,7 +89,7 @@ func TestCancelWithAFullDisk(t *testing.T) {
 		if _, err := r.Cancel(runs, "root"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, table, runs, store.TaskCanceled, ErrCanceled)
 		is(t, table, waits, store.TaskCompleted, nil)
 	})
@@ -111,7 +111,7 @@ func TestCancelFromAnotherGateway(t *testing.T) {
 			}
 		}
 		merge(t, a, b)
-		time.Sleep(hours(1))
+		pass(hours(1))
 		merge(t, b, a)
 		for _, id := range []store.TaskID{runs, waits} {
 			if got := is(t, b, id, store.TaskCanceled, ErrCanceled); got.Node != "a" {
@@ -142,25 +142,25 @@ func TestAdoption(t *testing.T) {
 			}
 			return false, dead
 		}})
-		time.Sleep(AdoptAfter - time.Second)
+		pass(AdoptAfter - time.Second)
 		if got, err := rb.Cancel(id, "root"); err != nil || got.State != store.TaskStopping || got.Node != "a" {
 			t.Errorf("Cancel before its time = %+v, %v", got, err)
 		}
-		time.Sleep(hours(1))
+		pass(hours(1))
 		if p.undone != 0 {
 			t.Error("it was undone unasked")
 		}
 		if got, err := rb.Cancel(id, "root"); err != nil || got.State != store.TaskStopping || got.Node != "b" {
 			t.Errorf("Cancel = %+v, %v", got, err)
 		}
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, b, id, store.TaskCanceled, ErrCanceled)
 		if p.undone != 1 {
 			t.Errorf("undone %d times", p.undone)
 		}
 		merge(t, a, b) // its gateway comes back after all
 		start(t, a, p)
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, a, id, store.TaskCanceled, ErrCanceled)
 		if p.undone != 1 {
 			t.Error("it was undone again")
@@ -183,7 +183,7 @@ func TestTakenOver(t *testing.T) {
 		}
 		synctest.Wait()
 		merge(t, a, b)
-		time.Sleep(hours(1))
+		pass(hours(1))
 		if pa.undone != 1 || pb.undone != 1 {
 			t.Errorf("undone %d and %d times", pa.undone, pb.undone)
 		}
@@ -231,7 +231,7 @@ func TestInterruptedIsLearntFromOthers(t *testing.T) {
 		again := openTable(t, "a", nil)
 		start(t, again, p)
 		merge(t, again, b)
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, again, id, store.TaskFailed, ErrInterrupted)
 		if p.undone != 1 {
 			t.Errorf("undone %d times", p.undone)
@@ -254,7 +254,7 @@ func TestCanceledAndInterrupted(t *testing.T) {
 		kill(r)
 		table = openTable(t, "a", d)
 		start(t, table, p)
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, table, id, store.TaskCanceled, ErrCanceled)
 	})
 }
@@ -270,7 +270,54 @@ func TestUnknownTypeIsLeft(t *testing.T) {
 		kill(r)
 		table = openTable(t, "a", d)
 		start(t, table, &fake{name: "Other"})
-		time.Sleep(hours(48))
+		pass(hours(48))
 		is(t, table, id, store.TaskRunning, nil)
+	})
+}
+
+// A wish that comes when all is done but the commit is heeded.
+func TestCancelJustBeforeTheCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := openTable(t, "a", nil)
+		r := start(t, table)
+		undone := false
+		id := begin(t, r, Spec{Procedure: &fake{name: "Make",
+			do: func(_ context.Context, j *Job) error {
+				return table.Update(func(tx *store.Tx) error { _, err := tx.CancelTask(j.Task.ID, "root"); return err })
+			},
+			commit: func(*store.Tx, *Job) ([]byte, error) { t.Error("it was committed"); return nil, nil },
+			undo:   func(context.Context, *Job) error { undone = true; return nil },
+		}})
+		pass(time.Minute)
+		is(t, table, id, store.TaskCanceled, ErrCanceled)
+		if !undone {
+			t.Error("it was not undone")
+		}
+	})
+}
+
+// A gateway that was only cut off lets go of a task past the point of no return that
+// another one goes on with.
+func TestTakenOverPastTheReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := openTable(t, "a", nil), openTable(t, "b", nil)
+		let := false
+		id := begin(t, start(t, a), Spec{Procedure: &fake{name: "Remove", do: func(ctx context.Context, j *Job) error {
+			err := errors.Join(j.PointOfNoReturn("removing", 50, nil), untilDone(ctx))
+			let = true
+			return err
+		}}})
+		synctest.Wait()
+		merge(t, b, a)
+		rb := startAs(t, Config{Table: b, Node: "b", Procedures: []Procedure{&fake{name: "Remove"}}})
+		if _, err := rb.Cancel(id, "root"); err != nil {
+			t.Fatal(err)
+		}
+		merge(t, a, b)
+		synctest.Wait()
+		is(t, b, id, store.TaskCompleted, nil)
+		if got, _ := a.Task(id); !let || got.State == store.TaskFailed {
+			t.Errorf("a has let go: %v; it has %+v", let, got)
+		}
 	})
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,7 @@ func TestUndoPersists(t *testing.T) {
 						}
 						return nil
 					}}})
-				time.Sleep(Persist + time.Minute)
+				pass(Persist + time.Minute)
 				got := is(t, table, id, store.TaskFailed, tt.want)
 				if tries < 4 || tries > 30 {
 					t.Errorf("tried %d times", tries)
@@ -55,7 +56,9 @@ func TestPointOfNoReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{}
 		table := openTable(t, "a", d)
-		failing, undone, done := true, false, 0
+		var failing atomic.Bool
+		failing.Store(true)
+		undone, done := false, 0
 		p := &fake{name: "Remove",
 			do: func(ctx context.Context, j *Job) error {
 				if err := j.PointOfNoReturn("removing", 50, []byte("server 7")); err != nil {
@@ -64,7 +67,7 @@ func TestPointOfNoReturn(t *testing.T) {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if done++; failing {
+				if done++; failing.Load() {
 					return errBroken
 				}
 				return nil
@@ -74,19 +77,19 @@ func TestPointOfNoReturn(t *testing.T) {
 		}
 		first := start(t, table, p)
 		id := begin(t, first, Spec{Procedure: p})
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if got, err := first.Cancel(id, "root"); err != nil || got.State != store.TaskRunning {
 			t.Errorf("Cancel = %v, %v; want it to go on", got.State, err)
 		}
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		is(t, table, id, store.TaskRunning, nil)
 		kill(first)
 		table = openTable(t, "a", d)
 		start(t, table, p)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		before := done
-		failing = false
-		time.Sleep(time.Minute)
+		failing.Store(false)
+		pass(time.Minute)
 		if got := is(t, table, id, store.TaskCompleted, nil); string(got.Result) != "server 7" {
 			t.Errorf("its result is %q", got.Result)
 		}
@@ -103,9 +106,9 @@ func TestPointOfNoReturnGivesUp(t *testing.T) {
 		id := begin(t, r, Spec{Procedure: &fake{name: "Remove", do: func(_ context.Context, j *Job) error {
 			return errors.Join(j.PointOfNoReturn("removing", 50, []byte("server 7")), errBroken)
 		}, undo: func(context.Context, *Job) error { t.Error("it was undone"); return nil }}})
-		time.Sleep(Persist - time.Second)
+		pass(Persist - time.Second)
 		is(t, table, id, store.TaskRunning, nil)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got := is(t, table, id, store.TaskFailed, &LeftError{Cause: errBroken}); string(got.Notes) != "server 7" {
 			t.Errorf("its notes are %q", got.Notes)
 		}
@@ -133,13 +136,13 @@ func TestFullDisk(t *testing.T) {
 		if _, err := r.Begin(Spec{Procedure: p}); !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("Begin with a full disk: %v", err)
 		}
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, table, id, store.TaskCreated, nil)
 		if !undone {
 			t.Error("it was not undone")
 		}
 		d.fill(false)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got, _ := table.Task(id); got.State != store.TaskFailed {
 			t.Errorf("the task is %+v", got)
 		}
@@ -164,10 +167,10 @@ func TestFullDiskPastTheReturn(t *testing.T) {
 			d.fill(true)
 			return err
 		}}})
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, table, id, store.TaskRunning, nil)
 		d.fill(false)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		is(t, table, id, store.TaskCompleted, nil)
 	})
 }

@@ -61,11 +61,14 @@ func New(cfg Config) (*Runner, error) {
 	}
 	r.life, r.leave = context.WithCancelCause(context.Background())
 	r.forget = cfg.Table.Subscribe(r.heard.note)
-	for _, t := range cfg.Table.Tasks() {
-		r.look(t.ID)
+	tasks := cfg.Table.Tasks()
+	for _, t := range tasks {
 		if t.Node == cfg.Node && t.State.Ended() {
 			r.kept++
 		}
+	}
+	for _, t := range tasks {
+		r.look(t.ID)
 	}
 	r.busy.Go(r.watch)
 	return r, nil

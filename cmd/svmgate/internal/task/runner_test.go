@@ -144,7 +144,7 @@ func TestBoundsOfRunningAndWaiting(t *testing.T) {
 		table := openTable(t, "a", nil)
 		r := start(t, table)
 		var running, most atomic.Int32
-		p := &fake{name: "Make", do: func(ctx context.Context, j *Job) error {
+		p := &fake{name: "Make", do: func(_ context.Context, j *Job) error {
 			defer running.Add(-1)
 			most.Store(max(most.Load(), running.Add(1)))
 			time.Sleep(time.Minute)
@@ -167,7 +167,7 @@ func TestBoundsOfRunningAndWaiting(t *testing.T) {
 		if _, err := r.Begin(Spec{Procedure: &fake{name: "Switch"}, Quick: true}); err != nil {
 			t.Errorf("a quick one waits for others: %v", err)
 		}
-		time.Sleep(hours(3))
+		pass(hours(3))
 		if most.Load() != MaxRunning {
 			t.Errorf("%d ran at once, want %d", most.Load(), MaxRunning)
 		}
@@ -186,7 +186,7 @@ func TestLanes(t *testing.T) {
 		r := start(t, table)
 		began := time.Now()
 		var order []string
-		make := func(name string) *fake {
+		makes := func(name string) *fake {
 			return &fake{name: "Make", do: func(context.Context, *Job) error { time.Sleep(time.Minute); return nil },
 				commit: func(*store.Tx, *Job) ([]byte, error) {
 					order = append(order, fmt.Sprint(name, " ", time.Since(began)))
@@ -194,12 +194,12 @@ func TestLanes(t *testing.T) {
 				}}
 		}
 		for _, name := range []string{"x1", "x2", "x3"} {
-			begin(t, r, Spec{Procedure: make(name), Lane: "x"})
+			begin(t, r, Spec{Procedure: makes(name), Lane: "x"})
 		}
-		time.Sleep(time.Second)
-		begin(t, r, Spec{Procedure: make("y1"), Lane: "y"})
-		begin(t, r, Spec{Procedure: make("none"), Lane: ""})
-		time.Sleep(hours(1))
+		pass(time.Second)
+		begin(t, r, Spec{Procedure: makes("y1"), Lane: "y"})
+		begin(t, r, Spec{Procedure: makes("none"), Lane: ""})
+		pass(hours(1))
 		slices.Sort(order[1:3])
 		if got := strings.Join(order, ", "); got != "x1 1m0s, none 1m1s, y1 1m1s, x2 2m0s, x3 3m0s" {
 			t.Errorf("they ended %s", got)
@@ -233,14 +233,14 @@ func TestInterruptedIsUndoneFirst(t *testing.T) {
 				if j.Secret != nil {
 					t.Error("a secret outlived the process")
 				}
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				return nil
 			}}
 		table := openTable(t, "a", d)
 		is(t, table, id, store.TaskRunning, nil)
 		second := start(t, table, p)
 		later := begin(t, second, Spec{Procedure: p, Lane: "l"})
-		time.Sleep(hours(1))
+		pass(hours(1))
 		is(t, table, id, store.TaskFailed, ErrInterrupted)
 		is(t, table, waits, store.TaskFailed, ErrInterrupted)
 		is(t, table, later, store.TaskCompleted, nil)

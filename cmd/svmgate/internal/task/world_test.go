@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/svmgate/svmgate/store"
@@ -148,5 +149,11 @@ var errBroken = errors.New("broken")
 
 // untilDone waits until ctx ends.
 func untilDone(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+// pass lets time pass in a bubble, and everybody do what there is to do.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
 
 func hours(n int) time.Duration { return time.Duration(n) * time.Hour }

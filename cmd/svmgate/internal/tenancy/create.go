@@ -25,6 +25,10 @@ func (p createTenant) Do(ctx context.Context, job *task.Job) error {
 	if _, taken := p.cfg.Table.TenantByName(n.Tenant.Name); taken {
 		return nameTaken(n.Tenant.Name)
 	}
+	// From here on the task is Running: one that does not answer may hold it up.
+	if err := job.Note("choosing a Kaspersky Security Center", 0, job.Task.Notes); err != nil {
+		return err
+	}
 	_, err := p.cfg.Servers.Make(ctx, newSite(&n.Tenant), n.Password, noting(job.Note))
 	return fromKSC(err)
 }

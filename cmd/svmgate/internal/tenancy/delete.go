@@ -23,7 +23,10 @@ func (p deleteTenant) Do(ctx context.Context, job *task.Job) error {
 	}
 	site := siteOf(job.Task.Notes)
 	if !job.Task.NoReturn {
-		var err error
+		err := job.Note("looking for the virtual Administration Server", 0, job.Task.Notes)
+		if err != nil {
+			return err
+		}
 		if site, err = p.siteToRemove(ctx, job.Task.Tenant); err != nil {
 			return err
 		}

@@ -162,9 +162,10 @@ func TestDeploymentFromBeginningToEnd(t *testing.T) {
 	missing(5, 6)
 	ids := p.vms(tenant.ID, 2, nil)
 	missing(6)
+	p.step(tenant.ID, 4).says(t, StepUnknown, "no agent of its 2 VMs was given an SVM by this gateway since it started; it can not tell more while the tenant is inactive")
 	p.activate(tenant.ID)
 	missing()
-	p.step(tenant.ID, 4).says(t, StepUnknown, "the agents of 0 of 2 VMs were given an SVM by this gateway since it started; it can not tell of the others")
+	p.step(tenant.ID, 4).says(t, StepUnknown, "no agent of its 2 VMs was given an SVM by this gateway since it started; it can not tell more")
 	for i, id := range ids {
 		p.guide.Selector.Select(&discovery.Query{BIOS: id}, new(discovery.Answer))
 		if i == 0 {

@@ -26,7 +26,11 @@ func (s *survey) svms() Step {
 	}
 	if s.remote > 0 {
 		step.Found += fmt.Sprintf("; %s %s host", s.share(s.remote), either(s.remote, "has no SVM on its", "have no SVM on their"))
-		if s.unplaced > 0 {
+		switch s.unplaced {
+		case 0:
+		case s.remote:
+			step.Found += ", because " + either(s.remote, "its", "their") + " host is not known"
+		default:
 			step.Found += fmt.Sprintf(", %s of them because their host is not known", figure(s.unplaced))
 		}
 	}
@@ -120,6 +124,9 @@ func (s *survey) agents() Step {
 	default:
 		step.Found = fmt.Sprintf("the agents of %s were given an SVM by this gateway since it started; it can not tell of the others",
 			s.share(s.asked))
+		if s.asked == 0 {
+			step.Found = "no agent of its " + several(s.vms, "VM") + " was given an SVM by this gateway since it started; it can not tell more"
+		}
 		if s.tenant.Type == store.Complete && s.tenant.Status == store.Inactive {
 			step.Found += " while the tenant is inactive"
 		}

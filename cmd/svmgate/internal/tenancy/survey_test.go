@@ -68,6 +68,14 @@ func TestStepOfSVMs(t *testing.T) {
 			state: StepDone, found: "1 SVM of version 6.0 is up for this tenant's agents on 1 host; " +
 				"14 of 1,000 VMs have no SVM on their host, 3 of them because their host is not known",
 		}, {
+			name: "no host is known",
+			fill: func(p *place, id store.TenantID) {
+				p.svm(1, nil)
+				p.vms(id, 3, func(vm *store.VM) { vm.Path.Host = "" })
+			},
+			state: StepDone, found: "1 SVM of version 6.0 is up for this tenant's agents on 1 host; " +
+				"3 of 3 VMs have no SVM on their host, because their host is not known",
+		}, {
 			name:   "a scope in which there is none",
 			tenant: func(t *store.Tenant) { t.Discovery.Algorithm = store.Extended },
 			fill: func(p *place, id store.TenantID) {

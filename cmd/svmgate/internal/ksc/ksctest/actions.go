@@ -24,6 +24,7 @@ func (c call) act(target string, do func() *failure) (map[string]any, *failure) 
 		}
 	}
 	id := rand.Text()
+	c.conn.begun[id] = true
 	c.actions[id] = &action{conn: c.conn, target: target, due: time.Now().Add(c.cfg.ActionTime), do: do}
 	return map[string]any{"strActionGuid": id}, nil
 }
@@ -53,10 +54,10 @@ func (c call) checkActionState() (map[string]any, *failure) {
 	}
 	a, now := c.actions[in.WstrActionGUID], time.Now()
 	switch {
-	case a == nil:
-		return nil, notFound("action")
-	case a.conn != c.conn:
+	case !c.conn.begun[in.WstrActionGUID]:
 		c.breachLocked("%s: on another connection than the one that began the action", c.method)
+		return nil, notFound("action")
+	case a == nil:
 		return nil, notFound("action")
 	case now.Before(a.next):
 		c.breachLocked("%s: %v before lNextCheckDelay has passed", c.method, a.next.Sub(now))

@@ -18,6 +18,7 @@ const (
 	DropBefore   Kind = iota // the connection is closed, the call not handled
 	DropAfter                // handled, but not answered: the connection is closed
 	DropAction               // answered; the next call on the connection closes it, so an action that this one began is lost
+	CloseAfter               // answered, and the connection closed after that
 	Late                     // handled, answered after Delay
 	LateHandling             // handled after Delay, whether its caller still waits or not
 	Refuse                   // not handled: PxgError, with Module, Code and Words
@@ -33,7 +34,7 @@ const (
 )
 
 var kindNames = [Kinds]string{
-	"DropBefore", "DropAfter", "DropAction", "Late", "LateHandling", "Refuse", "Expire", "Busy", "BusyAfter",
+	"DropBefore", "DropAfter", "DropAction", "CloseAfter", "Late", "LateHandling", "Refuse", "Expire", "Busy", "BusyAfter",
 	"Garbage", "Empty", "Cut", "Huge",
 }
 
@@ -87,6 +88,7 @@ func (k *KSC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	n, fault, hook := k.begin(method, c)
+	defer k.end()
 	tell := func(when string) {
 		if hook != nil {
 			hook(n, method, when)
@@ -108,6 +110,7 @@ func (k *KSC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (k *KSC) begin(method string, c *conn) (n int, fault *Fault, hook func(int, string, string)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.busy++
 	k.calls = append(k.calls, method)
 	k.counts[method]++
 	n = len(k.calls)
@@ -124,6 +127,14 @@ func (k *KSC) begin(method string, c *conn) (n int, fault *Fault, hook func(int,
 		}
 	}
 	return n, nil, k.onCall
+}
+
+func (k *KSC) end() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.busy--; k.busy == 0 {
+		k.calm.Broadcast()
+	}
 }
 
 // spoil does what a fault does before a call is handled, and reports whether that was all.
@@ -161,6 +172,11 @@ func (k *KSC) spoilAnswer(w http.ResponseWriter, r *http.Request, c *conn, f Fau
 		k.mu.Lock()
 		c.doomed = true
 		k.mu.Unlock()
+	case CloseAfter:
+		k.mu.Lock()
+		c.lost = true
+		k.mu.Unlock()
+		w.Header().Set("Connection", "close")
 	case Late:
 		select {
 		case <-time.After(f.Delay):

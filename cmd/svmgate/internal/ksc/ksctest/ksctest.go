@@ -60,6 +60,7 @@ type KSC struct {
 	cfg    Config
 	url    string
 	ca     []byte
+	signer []byte
 	http   *http.Server
 	ended  chan struct{} // closed when it no longer serves
 	closed context.Context
@@ -72,13 +73,16 @@ type KSC struct {
 	calls  []string
 	counts map[string]int // of calls, by method
 	broken []string
+	busy   int        // calls that are under way
+	calm   *sync.Cond // told when busy is 0
 	state
 }
 
 // A conn is one connection.
 type conn struct {
-	lost   bool // it is closed, or about to be
-	doomed bool // the next call on it is its end
+	lost   bool            // it is closed, or about to be
+	doomed bool            // the next call on it is its end
+	begun  map[string]bool // actions
 }
 
 type connKey struct{}
@@ -104,9 +108,10 @@ func Start(cfg Config) (*KSC, error) {
 		return nil, err
 	}
 	k := &KSC{
-		cfg: cfg, ca: cert, url: "https://" + listener.Addr().String(), ended: make(chan struct{}),
+		cfg: cfg, ca: cert, signer: authority.PEM, url: "https://" + listener.Addr().String(), ended: make(chan struct{}),
 		conns: map[net.Conn]*conn{}, counts: map[string]int{}, state: newState(),
 	}
+	k.calm = sync.NewCond(&k.mu)
 	k.closed, k.close = context.WithCancel(context.Background())
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -137,6 +142,9 @@ func (k *KSC) URL() string { return k.url }
 // CA is its own certificate, in PEM.
 func (k *KSC) CA() []byte { return slices.Clone(k.ca) }
 
+// Authority is the certificate of who signed that, in PEM.
+func (k *KSC) Authority() []byte { return slices.Clone(k.signer) }
+
 // OnCall sets whom to tell of each call: before it is handled (when is "before") and when
 // it has been handled and is about to be answered ("after"). n counts all calls from 1.
 // Calls that a [Fault] keeps from being handled have no "after". fn may block, and call
@@ -159,6 +167,16 @@ func (k *KSC) Heal() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.faults = nil
+}
+
+// Wait returns when no call is under way. A call goes on when its caller is gone; a test
+// that kills its caller waits before it looks.
+func (k *KSC) Wait() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.busy > 0 {
+		k.calm.Wait()
+	}
 }
 
 // Calls returns the methods that were called, in order.
@@ -188,7 +206,7 @@ func (k *KSC) breachLocked(format string, args ...any) {
 func (k *KSC) connected(ctx context.Context, c net.Conn) context.Context {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	known := &conn{}
+	known := &conn{begun: map[string]bool{}}
 	k.conns[c] = known
 	return context.WithValue(ctx, connKey{}, known)
 }

@@ -111,6 +111,15 @@ func (k *KSC) AddFolder(parent int, name string) int {
 	return k.addFolder(parent, name)
 }
 
+// RemoveFolder removes a folder of parent with all that is in it, if there is one.
+func (k *KSC) RemoveFolder(parent int, name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if f := k.folder(parent, name); f != nil {
+		k.dropFolder(f.ID, 3)
+	}
+}
+
 // AddVServer adds a virtual server, and returns its id.
 func (k *KSC) AddVServer(name string, folder int) int {
 	k.mu.Lock()
