@@ -144,7 +144,7 @@ func TestBoundsOfRunningAndWaiting(t *testing.T) {
 		table := openTable(t, "a", nil)
 		r := start(t, table)
 		var running, most atomic.Int32
-		p := &fake{name: "Make", do: func(ctx context.Context, j *Job) error {
+		p := &fake{name: "Make", do: func(_ context.Context, j *Job) error {
 			defer running.Add(-1)
 			most.Store(max(most.Load(), running.Add(1)))
 			time.Sleep(time.Minute)
@@ -186,7 +186,7 @@ func TestLanes(t *testing.T) {
 		r := start(t, table)
 		began := time.Now()
 		var order []string
-		make := func(name string) *fake {
+		makes := func(name string) *fake {
 			return &fake{name: "Make", do: func(context.Context, *Job) error { time.Sleep(time.Minute); return nil },
 				commit: func(*store.Tx, *Job) ([]byte, error) {
 					order = append(order, fmt.Sprint(name, " ", time.Since(began)))
@@ -194,11 +194,11 @@ func TestLanes(t *testing.T) {
 				}}
 		}
 		for _, name := range []string{"x1", "x2", "x3"} {
-			begin(t, r, Spec{Procedure: make(name), Lane: "x"})
+			begin(t, r, Spec{Procedure: makes(name), Lane: "x"})
 		}
 		pass(time.Second)
-		begin(t, r, Spec{Procedure: make("y1"), Lane: "y"})
-		begin(t, r, Spec{Procedure: make("none"), Lane: ""})
+		begin(t, r, Spec{Procedure: makes("y1"), Lane: "y"})
+		begin(t, r, Spec{Procedure: makes("none"), Lane: ""})
 		pass(hours(1))
 		slices.Sort(order[1:3])
 		if got := strings.Join(order, ", "); got != "x1 1m0s, none 1m1s, y1 1m1s, x2 2m0s, x3 3m0s" {

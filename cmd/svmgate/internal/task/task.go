@@ -28,18 +28,19 @@ const (
 )
 
 var (
-	// ErrBusy: too many tasks wait.
+	// ErrBusy reports that too many tasks wait.
 	ErrBusy = errors.New("task: too many tasks wait")
-	// ErrNotFound: there is no such task.
+	// ErrNotFound reports that there is no such task.
 	ErrNotFound = errors.New("task: not found")
-	// ErrEnded: the task is over, and nothing of it can be canceled.
+	// ErrEnded reports that a task is over, and nothing of it can be canceled.
 	ErrEnded = errors.New("task: it has ended")
-	// ErrStopped: no task begins any more, since the gateway stops.
+	// ErrStopped reports that no task begins any more, since the gateway stops.
 	ErrStopped = errors.New("task: the gateway stops")
 
-	// ErrInterrupted and ErrCanceled are why a task ended that nothing was wrong with.
+	// ErrInterrupted is why a task ended that was under way when its gateway did.
 	ErrInterrupted = errors.New("task: its gateway stopped while it was under way; what it had done was undone")
-	ErrCanceled    = errors.New("task: it was canceled; what it had done was undone")
+	// ErrCanceled is why a task ended that somebody had canceled.
+	ErrCanceled = errors.New("task: it was canceled; what it had done was undone")
 )
 
 // A LeftError is why a task ended that could not undo all it had done, or could not get

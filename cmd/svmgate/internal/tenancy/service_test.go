@@ -343,7 +343,7 @@ func TestNamesThatAreTaken(t *testing.T) {
 // A name that a tenant gets while another of it is being made is found in the commit.
 func TestNameIsTakenMeanwhile(t *testing.T) {
 	g := newGateway(t, ksctest.Config{})
-	g.ksc.OnCall(func(n int, method, when string) {
+	g.ksc.OnCall(func(_ int, method, when string) {
 		if method == "VServers.AddVServerInfo" && when == "after" {
 			if _, err := g.Create("root", simple("acme")); err != nil {
 				t.Error(err)
