@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/url"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
@@ -42,15 +43,15 @@ func (p createTenant) Commit(tx *store.Tx, job *task.Job) ([]byte, error) {
 	if err := p.configured(&t); err != nil {
 		return nil, err
 	}
-	if _, taken := tx.TenantByName(t.Name); taken {
-		return nil, nameTaken(t.Name)
-	}
 	if p.hasSite(&t) {
 		a := &t.Administration
 		site := siteOf(job.Task.Notes)
 		a.Server, a.Address, a.User, a.Artifacts = site.Server, host(site.KSC), site.User, string(job.Task.Notes)
 	}
-	if _, err := tx.PutTenant(t); err != nil {
+	switch _, err := tx.PutTenant(t); {
+	case errors.Is(err, store.ErrExists):
+		return nil, nameTaken(t.Name)
+	case err != nil:
 		return nil, err
 	}
 	made, _ := tx.Tenant(t.ID)

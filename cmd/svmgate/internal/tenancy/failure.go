@@ -75,7 +75,6 @@ func codeOf(err error) string {
 	}{
 		{task.ErrInterrupted, CodeInterrupted}, {task.ErrCanceled, CodeCanceled}, {store.ErrReadOnly, CodeInternal},
 		{ksc.ErrFull, CodeNoRoom}, {ksc.ErrUserExists, CodeUserNameTaken}, {ksc.ErrNameTaken, CodeTenantNameTaken},
-		{store.ErrExists, CodeTenantNameTaken},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code

@@ -196,7 +196,6 @@ func TestCodes(t *testing.T) {
 		{fromKSC(notConfigured()), notConfigured().Error()},
 		{&task.LeftError{Cause: nameTaken("x"), Left: ksc.ErrUnreachable},
 			`VIRMT_TenantWithSpecifiedNameAlreadyExists: there is a tenant named "x"; what it had done could not be undone: ksc: not reachable`},
-		{fmt.Errorf("tenant name %q: %w", "x", store.ErrExists), `VIRMT_TenantWithSpecifiedNameAlreadyExists: tenant name "x": already exists`},
 		{errors.New("oh"), "VIRMT_InternalError: oh"},
 	} {
 		if got := taskText(tt.err); got != tt.want {

@@ -325,7 +325,9 @@ func TestNamesThatAreTaken(t *testing.T) {
 	g := newGateway(t, ksctest.Config{})
 	first, second := g.create(complete("acme")), g.create(complete("acme"))
 	g.is(first, store.TaskCompleted, "")
-	g.is(second, store.TaskFailed, CodeTenantNameTaken)
+	if late := g.is(second, store.TaskFailed, CodeTenantNameTaken); !strings.Contains(late.Error, "there is a tenant named") {
+		t.Errorf("the second did not wait for the first: %s", late.Error)
+	}
 	g.is(g.create(simple("acme")), store.TaskFailed, CodeTenantNameTaken)
 	held := things(g.ksc)
 	same := complete("same account")
@@ -354,6 +356,47 @@ func TestNameIsTakenMeanwhile(t *testing.T) {
 	g.noOrphan("at the end")
 	if list := g.table.Tenants(); len(list) != 1 || list[0].Type != store.Simple {
 		t.Errorf("there are %+v", list)
+	}
+}
+
+// The tenant may be deleted in other ways while its site is being removed.
+func TestTenantGoesWhileItsSiteDoes(t *testing.T) {
+	g := newGateway(t, ksctest.Config{})
+	made := g.made("acme")
+	g.ksc.OnCall(func(_ int, method, when string) {
+		if method == "VServers.DelVServer" && when == "after" {
+			if err := g.table.Update(func(tx *store.Tx) error { _, err := tx.DeleteTenant(made.ID); return err }); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	was, _ := ResultOf(g.is(g.delete(made.ID, true), store.TaskCompleted, ""))
+	if was == nil || was.ID != made.ID || was.Name != "acme" {
+		t.Errorf("the result is %+v", was)
+	}
+	g.noOrphan("at the end")
+}
+
+// The password is gone as soon as Kaspersky Security Center has it, or will not: not only
+// at the end of the task, which may be far.
+func TestPasswordIsWipedEarly(t *testing.T) {
+	g := newGateway(t, ksctest.Config{})
+	n, looked := complete("acme"), false
+	stop := g.table.Subscribe(func(news *store.News) {
+		for _, r := range news.Records {
+			if task, ok := g.table.Task(r.Key.ID); ok && task.Stage == ksc.StageRemoveServer {
+				looked = true
+				if !bytes.Equal(n.Password, make([]byte, len(n.Password))) {
+					t.Errorf("while what was made is removed the password is still %q", n.Password)
+				}
+			}
+		}
+	})
+	defer stop()
+	g.ksc.Inject(ksctest.Fault{Method: "VServers.SetPermissions", Kind: ksctest.Refuse})
+	g.is(g.create(n), store.TaskFailed, CodeKSC)
+	if !looked {
+		t.Error("nothing was removed")
 	}
 }
 
