@@ -30,6 +30,7 @@ type Job struct {
 	fresh    bool // Do has never been called, by nobody
 	entering bool // guarded by the runner's mu: not in its queue yet
 	undoing  bool
+	result   int // bytes of it
 }
 
 // wipe makes the secret unreadable, if it can.
@@ -163,6 +164,7 @@ func (j *Job) commit(tx *store.Tx, t *store.Task) error {
 			return err
 		}
 		t.State, t.Done, t.Notes, t.Result = store.TaskCompleted, 100, nil, result
+		j.result = len(result)
 		_, err = tx.PutTask(*t)
 		return err
 	})
