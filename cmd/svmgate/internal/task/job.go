@@ -105,9 +105,10 @@ func (j *Job) run() {
 	}
 }
 
-// left reports whether the task stays as it is because the gateway stops.
+// left reports whether the task stays as it is: the gateway stops, or must, because only
+// the next start can tell what of the task is on disk. It may be that it is Completed.
 func (j *Job) left(why error) bool {
-	return j.runner.life.Err() != nil || errors.Is(why, store.ErrClosed)
+	return j.runner.life.Err() != nil || errors.Is(why, store.ErrClosed) || errors.Is(why, store.ErrInDoubt)
 }
 
 // work returns nil when the task is Completed, and otherwise why it can not be.
