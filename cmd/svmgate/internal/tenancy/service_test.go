@@ -432,7 +432,7 @@ func TestUnreachable(t *testing.T) {
 // the tenant stays, and it is said why.
 func TestDeleteOfWhatWasChanged(t *testing.T) {
 	for name, change := range map[string]func(*store.Tenant){
-		"it is simple now":            func(t *store.Tenant) { t.Type = store.Simple },
+		"it is simple now":             func(t *store.Tenant) { t.Type = store.Simple },
 		"nothing is recorded any more": func(t *store.Tenant) { t.Administration.Server = "" },
 	} {
 		t.Run(name, func(t *testing.T) {
