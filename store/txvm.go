@@ -62,9 +62,10 @@ func (tx *Tx) putVM(at int, key Key, value []byte) {
 }
 
 // RegisterVM registers a VM that is registered nowhere; otherwise the error is
-// [ErrExists]. A BIOS ID is unique in the whole table, not per tenant.
+// [ErrExists]. A BIOS ID is unique in the whole table, not per tenant. A registration for
+// a tenant that is gone is none: it was made where nobody had heard of that yet.
 func (tx *Tx) RegisterVM(vm VM) error {
-	if v := tx.vm(vm.BIOS); v.registration.live {
+	if now, ok := tx.VM(vm.BIOS); ok && (now.Tenant.IsZero() || tx.hasTenant(now.Tenant)) {
 		return fmt.Errorf("VM %s: %w", vm.BIOS, ErrExists)
 	}
 	_, err := tx.PutVM(vm)
