@@ -1,10 +1,12 @@
 package ksc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -120,8 +122,11 @@ func (s *Servers) choose(ctx context.Context, site Site) (*place, error) {
 	// Places that are over now have their virtual servers in the lists that follow. Those
 	// that end while we ask may not, so they stay for this once.
 	maps.DeleteFunc(s.places, func(p *place, _ struct{}) bool { return p.over.Load() })
-	free := s.free(ctx, centers)
-	best := free[0]
+	free := s.free(ctx, centers, false)
+	if silent := func(r room) bool { return r.err != nil }; roomiest(free).left <= 0 && slices.ContainsFunc(free, silent) {
+		free = s.free(ctx, centers, true)
+	}
+	best := roomiest(free)
 	var full, silent []string
 	var last error
 	for _, r := range free {
@@ -130,9 +135,6 @@ func (s *Servers) choose(ctx context.Context, site Site) (*place, error) {
 			silent, last = append(silent, r.center.url), r.err
 		case r.left <= 0:
 			full = append(full, fmt.Sprintf("%s (%d of %d)", r.center.url, s.cfg.Limit-r.left, s.cfg.Limit))
-		}
-		if r.left > best.left {
-			best = r
 		}
 	}
 	switch {
@@ -155,16 +157,25 @@ type room struct {
 	err    error
 }
 
-// free asks KSCs how much room they have. Virtual servers that are being made count,
-// whether KSC lists them yet or not.
-func (s *Servers) free(ctx context.Context, centers []*center) []room {
+// roomiest is the first with the most room.
+func roomiest(rooms []room) room {
+	return slices.MaxFunc(rooms, func(a, b room) int { return cmp.Compare(a.left, b.left) })
+}
+
+// free asks KSCs how much room they have; those that do not answer once, or time and
+// again. Virtual servers that are being made count, whether KSC lists them yet or not.
+func (s *Servers) free(ctx context.Context, centers []*center, patient bool) []room {
 	rooms := make([]room, len(centers))
 	var all sync.WaitGroup
 	for i, c := range centers {
 		all.Go(func() {
 			l := c.borrow()
 			defer c.back(l)
-			list, err := again(ctx, c, l.vservers)
+			ask := l.vservers
+			if patient {
+				ask = func(ctx context.Context) ([]vserver, error) { return again(ctx, c, l.vservers) }
+			}
+			list, err := ask(ctx)
 			rooms[i] = room{center: c, err: err}
 			if err == nil {
 				rooms[i].left = s.cfg.Limit - len(list) - s.pending(c, list)
