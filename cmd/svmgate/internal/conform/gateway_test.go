@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +25,10 @@ var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Cases wait for the disk and for other gateways rather than for a processor.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	os.Exit(build(m))
 }
 
@@ -40,6 +46,19 @@ func build(m *testing.M) int {
 	}
 	return m.Run()
 }
+
+// sources opens every folder that the program is made of. go test takes a result from
+// its cache unless something that the test opened has changed, and does not see what a
+// compiler opens that the test runs.
+var sources = sync.OnceValue(func() error {
+	for _, folder := range []string{"cluster", "cmd", "discovery", "store"} {
+		root := filepath.Join("..", "..", "..", "..", folder)
+		if err := filepath.WalkDir(root, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+})
 
 // patience bounds what should happen at once, on a machine that is busy.
 const patience = 20 * time.Second
@@ -59,6 +78,9 @@ const zone = "TZ=Pacific/Kiritimati"
 // launch starts a gateway; it is ready once await says so.
 func launch(t *testing.T, name string, ca *tlstest.Authority, args ...string) *gateway {
 	t.Helper()
+	if err := sources(); err != nil {
+		t.Fatal(err)
+	}
 	g := &gateway{name: name, dir: t.TempDir(), ended: make(chan struct{})}
 	g.log = filepath.Join(g.dir, "log")
 	cert, key := filepath.Join(g.dir, "cert.pem"), filepath.Join(g.dir, "key.pem")
@@ -136,15 +158,18 @@ func clusterAddr() string {
 	return fmt.Sprintf("127.%d.%d.%d:7946", 64+rand.N(128), rand.N(256), 1+rand.N(254))
 }
 
-// launchCluster starts three gateways that form a cluster, and trust a proxy on
+// launchCluster starts n gateways that form a cluster, and trust a proxy on
 // loopback.
-func launchCluster(t *testing.T, ca *tlstest.Authority, args ...string) []*gateway {
+func launchCluster(t *testing.T, ca *tlstest.Authority, n int, args ...string) []*gateway {
 	t.Helper()
 	key := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(key, []byte("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addrs := []string{clusterAddr(), clusterAddr(), clusterAddr()}
+	var addrs []string
+	for range n {
+		addrs = append(addrs, clusterAddr())
+	}
 	var gateways []*gateway
 	for i, addr := range addrs {
 		more := append([]string{

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A test is a case: a sentence about behaviour, the lines that it covers, and what is
@@ -34,7 +35,7 @@ func TestConformanceBehindProxy(t *testing.T) { conform(t, true) }
 
 func conform(t *testing.T, behindProxy bool) {
 	tests := slices.DeleteFunc(all(), func(tt test) bool { return tt.alone && behindProxy })
-	worlds := map[setting]*world{}
+	worlds, begin := map[setting]*world{}, time.Now()
 	for _, tt := range tests {
 		if worlds[tt.on] == nil {
 			worlds[tt.on] = newWorld(t, tt.on, behindProxy)
@@ -43,6 +44,7 @@ func conform(t *testing.T, behindProxy bool) {
 	for _, w := range worlds {
 		w.await(t, behindProxy)
 	}
+	t.Logf("gateways are ready after %v", time.Since(begin))
 	r := newReport(tests)
 	t.Run("case", func(t *testing.T) {
 		for _, tt := range tests {

@@ -145,7 +145,7 @@ func (a *assembly) serve() error {
 		return err
 	}
 	cfg := adminapi.Config{
-		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin,
+		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(),
 		MaxImport: c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
 	}
@@ -164,6 +164,7 @@ func (a *assembly) serve() error {
 		return err
 	}
 	a.show(ops.TableFamilies(a.table))
+	a.show(ops.TaskFamilies(a.table))
 	a.show(ops.SelectorFamilies(a.selector))
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)

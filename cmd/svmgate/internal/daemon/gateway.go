@@ -48,6 +48,7 @@ type Gateway struct {
 	files    *tlsconf.Files // nil without TLS
 	planes   []*plane       // agent, admin, ops
 	servers  *ksc.Servers   // nil if there are none
+	centers  *ops.Centers   // likewise
 
 	appends  *ops.Appends   // nil if nothing is kept
 	anew     bool           // a table was set aside: only peers have what belongs in the next
@@ -84,6 +85,9 @@ func Start(ctx context.Context, opt Options) (*Gateway, error) {
 	}
 	if g.files != nil {
 		g.tasks.Go(func() { g.files.Watch(run) })
+	}
+	if g.centers != nil {
+		g.tasks.Go(func() { g.centers.Run(run) })
 	}
 	g.ops.SetReady(nil)
 	g.announce()

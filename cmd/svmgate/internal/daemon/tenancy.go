@@ -8,6 +8,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/viis"
 )
@@ -43,8 +44,22 @@ func (g *Gateway) openServers() error {
 			return &config.Error{Key: "ksc-ca", Value: c.KSCCA, Reason: err.Error()}
 		}
 	}
-	g.servers, err = ksc.Open(cfg)
-	return err
+	if g.servers, err = ksc.Open(cfg); err != nil {
+		return err
+	}
+	g.centers = ops.NewCenters(g.servers, g.opt.Log)
+	g.registry.MustRegister(ops.NewSource(g.centers.Families()...))
+	g.ops.ShowCenters(g.centers)
+	return nil
+}
+
+// guide tells how far tenants' deployments have come.
+func (a *assembly) guide() *tenancy.Guide {
+	guide := &tenancy.Guide{Table: a.table, Selector: a.selector}
+	if a.servers != nil { // else it would not be nil there
+		guide.KSC, guide.URLs = a.servers, a.settings.KSC
+	}
+	return guide
 }
 
 // alive reports whether a gateway is there, and when it was last. One that left is not

@@ -19,7 +19,6 @@ func Forwarded(next fasthttp.RequestHandler, trusted []netip.Prefix) fasthttp.Re
 	}
 	return func(ctx *fasthttp.RequestCtx) {
 		ctx.SetRemoteAddr(nil) // the connection's, not that of the request before
-		ctx.RemoveUserValue(trustedKey{})
 		if isTrusted(trusted, addrOf(ctx.RemoteAddr())) {
 			ctx.SetUserValue(trustedKey{}, true)
 			if client := clientOf(ctx, trusted); client.IsValid() {
@@ -30,7 +29,8 @@ func Forwarded(next fasthttp.RequestHandler, trusted []netip.Prefix) fasthttp.Re
 	}
 }
 
-// trustedKey marks requests that a trusted proxy passed on.
+// trustedKey marks requests that a trusted proxy passed on. The mark goes with the
+// request, unlike the address.
 type trustedKey struct{}
 
 // Host returns by which host the client called, with the port as it was given: what the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,16 +20,22 @@ import (
 
 // fakeCapacities counts how often it is asked.
 type fakeCapacities struct {
-	asked   int
-	answers []ksc.Capacity
+	asked   atomic.Int32
+	answers atomic.Pointer[[]ksc.Capacity]
+}
+
+func answering(list ...ksc.Capacity) *fakeCapacities {
+	f := &fakeCapacities{}
+	f.answers.Store(&list)
+	return f
 }
 
 func (f *fakeCapacities) Capacity(ctx context.Context) []ksc.Capacity {
-	f.asked++
+	f.asked.Add(1)
 	if _, bounded := ctx.Deadline(); !bounded {
 		panic("nobody bounds the wait")
 	}
-	return f.answers
+	return *f.answers.Load()
 }
 
 var _ Capacities = (*ksc.Servers)(nil)
@@ -36,9 +43,8 @@ var _ Capacities = (*ksc.Servers)(nil)
 func TestCenters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		fake := &fakeCapacities{answers: []ksc.Capacity{
-			{URL: "https://a.example:1", Used: 100, Limit: 500}, {URL: "https://b.example:1", Err: errors.New("gone"), Limit: 500},
-		}}
+		fake := answering(ksc.Capacity{URL: "https://a.example:1", Used: 100, Limit: 500},
+			ksc.Capacity{URL: "https://b.example:1", Err: errors.New("gone"), Limit: 500})
 		c := NewCenters(fake, slog.New(slog.NewTextHandler(&log, nil)))
 		p, registry := New(prometheus.NewRegistry(), quiet), prometheus.NewRegistry()
 		p.ShowCenters(c)
@@ -78,13 +84,13 @@ func TestCenters(t *testing.T) {
 			}
 		}
 		time.Sleep(10*time.Minute + time.Second)
-		if fake.asked != 11 {
-			t.Errorf("asked %d times in ten minutes, want 11", fake.asked)
+		if n := fake.asked.Load(); n != 11 {
+			t.Errorf("asked %d times in ten minutes, want 11", n)
 		}
-		fake.answers = []ksc.Capacity{{URL: "https://a.example:1", Used: 501, Limit: 500}, {URL: "https://b.example:1", Used: 1, Limit: 500}}
+		fake.answers.Store(&[]ksc.Capacity{{URL: "https://a.example:1", Used: 501, Limit: 500}, {URL: "https://b.example:1", Used: 1, Limit: 500}})
 		time.Sleep(2 * time.Minute)
 		metrics("remaining_virtual_servers a 0, remaining_virtual_servers b 499, up a 1, up b 1, virtual_servers a 501, virtual_servers b 1")
-		fake.answers = []ksc.Capacity{{URL: "https://a.example:1", Err: context.Canceled}}
+		fake.answers.Store(&[]ksc.Capacity{{URL: "https://a.example:1", Err: context.Canceled}})
 		cancel()
 		<-done
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
@@ -99,7 +105,7 @@ func TestCenters(t *testing.T) {
 // A center that a gateway could not ask because it was stopped is not silent.
 func TestCentersEnd(t *testing.T) {
 	var log bytes.Buffer
-	c := NewCenters(&fakeCapacities{answers: []ksc.Capacity{{URL: "https://a.example:1", Err: context.Canceled}}}, slog.New(slog.NewTextHandler(&log, nil)))
+	c := NewCenters(answering(ksc.Capacity{URL: "https://a.example:1", Err: context.Canceled}), slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	c.Run(ctx)

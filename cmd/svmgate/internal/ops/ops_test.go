@@ -200,7 +200,7 @@ func TestMetrics(t *testing.T) {
 	}
 	requests.CountErrors("agent", func(ctx *fasthttp.RequestCtx, _ error) { ctx.SetStatusCode(431) })(&fasthttp.RequestCtx{}, io.EOF)
 	listening := []Listening{{Plane: "agent", Listener: &tlsconf.Listener{}, Open: func() int { return 7 }, Rejected: func() int { return 2 }}}
-	centers := NewCenters(&fakeCapacities{answers: []ksc.Capacity{{URL: "https://a.example:1", Used: 100, Limit: 500}}}, quiet)
+	centers := NewCenters(answering(ksc.Capacity{URL: "https://a.example:1", Used: 100, Limit: 500}), quiet)
 	centers.ask(t.Context())
 	for _, families := range [][]Family{
 		p.ReadyFamilies(), TableFamilies(table), TaskFamilies(table), centers.Families(), SelectorFamilies(selector), TLSFamilies(files),

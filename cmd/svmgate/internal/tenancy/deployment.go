@@ -108,7 +108,7 @@ func (g *Guide) steps(ctx context.Context, t *store.Tenant) (steps []Step, name 
 func settings(t *store.Tenant) Step {
 	s := Step{Title: "Settings of agents", State: StepDone, Found: choice(&t.Discovery)}
 	if address := t.Administration.IntegrationServer; address != "" {
-		s.Found += "; their policies name the Integration Server " + address
+		s.Found += "; their policies are to name the Integration Server " + address
 		return s
 	}
 	s.State = StepMissing

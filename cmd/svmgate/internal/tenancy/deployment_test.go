@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -228,6 +229,29 @@ func TestStepOfTheVirtualServer(t *testing.T) {
 			t.Errorf("at %s: %+v", address, s)
 		}
 	}
+	// What was written down when it was made says where it is, whatever the address.
+	made := ksc.Site{KSC: "https://other.example:13299", Mark: tenant.ID.String(), Name: "acme", Server: "uid-1", ServerID: 17}
+	for _, tt := range []struct {
+		change func(*ksc.Site)
+		want   string
+	}{
+		{func(*ksc.Site) {}, "https://other.example:13299"},
+		{func(s *ksc.Site) { s.Mark = "another" }, "https://ksc.example:13299"},
+		{func(s *ksc.Site) { s.Server = "uid-2" }, "https://ksc.example:13299"},
+		{func(s *ksc.Site) { s.KSC = "https://third.example:13299" }, "https://ksc.example:13299"},
+	} {
+		site := made
+		tt.change(&site)
+		text, err := json.Marshal(site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tenant.Administration = recorded
+		tenant.Administration.Artifacts = string(text)
+		if got := p.guide.site(&tenant); got.KSC != tt.want || got.ServerID == 17 != (site == made) {
+			t.Errorf("%s: %+v, want it at %s", text, got, tt.want)
+		}
+	}
 	tenant.Administration = recorded
 	p.update(func(tx *store.Tx) error { _, err := tx.PutTenant(tenant); return err })
 	fake.names = nil
@@ -254,7 +278,7 @@ func TestStepOfSettings(t *testing.T) {
 		t.Discovery = store.Discovery{Algorithm: store.Extended, Path: store.PathCluster, Load: store.Fewest, Tag: "gold", Protection: true}
 	})
 	p.step(other.ID, 3).says(t, StepDone, "agents use the SVMs of their own cluster only (algorithm extended), spread to the SVM with the fewest agents, "+
-		`with tag "gold", with protected connections; they may choose otherwise (not locked); their policies name the Integration Server is.example:7271`)
+		`with tag "gold", with protected connections; they may choose otherwise (not locked); their policies are to name the Integration Server is.example:7271`)
 }
 
 func TestHandover(t *testing.T) {

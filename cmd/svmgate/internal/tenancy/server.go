@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
@@ -50,36 +51,41 @@ func (g *Guide) confirm(ctx context.Context, t *store.Tenant, s *Step) string {
 		s.Found += ", as recorded; no Kaspersky Security Center is asked"
 		return ""
 	}
-	center := centerAt(g.URLs, t.Administration.Address)
-	if center == "" {
+	site := g.site(t)
+	if site.KSC == "" {
 		s.State = StepUnknown
 		s.Found += ", as recorded; that is none of the Kaspersky Security Centers of --ksc"
 		s.Remedy = "add its URL to --ksc, or correct what is recorded: PATCH " + apiPath(t) + ` {"administration":{"address":"HOST"}}`
 		return ""
 	}
-	v, there, err := g.describe(ctx, t, center)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	v, there, err := g.KSC.Describe(ctx, site)
 	switch {
 	case err != nil:
 		s.State = StepUnknown
-		s.Found += fmt.Sprintf(", as recorded; %s can not be asked: %s", center, err)
+		s.Found += fmt.Sprintf(", as recorded; %s can not be asked: %s", site.KSC, err)
 		s.Remedy = "see that it can be reached from here, and that the account of --ksc-credentials is right"
 	case !there:
 		s.State = StepMissing
-		s.Found += ", as recorded; but " + center + " has no such virtual server"
+		s.Found += ", as recorded; but " + site.KSC + " has no such virtual server"
 		s.Remedy = "delete the tenant and create it by POST /api/2.0/virtualization/tenants, which makes one"
 	default:
-		s.Found += fmt.Sprintf("; %s has it, by the name %s", center, v.Name)
+		s.Found += fmt.Sprintf("; %s has it, by the name %s", site.KSC, v.Name)
 	}
 	return v.Name
 }
 
-// describe asks a Kaspersky Security Center for the virtual server of a tenant.
-func (g *Guide) describe(ctx context.Context, t *store.Tenant, center string) (ksc.VServer, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return g.KSC.Describe(ctx, ksc.Site{
-		KSC: center, Mark: t.ID.String(), Name: t.Name, User: t.Administration.User, Server: t.Administration.Server,
-	})
+// site returns what the tenant has in Kaspersky Security Center: what was written down
+// when it was made here, else as far as what is recorded tells. KSC is empty if it is on
+// none of those that are known.
+func (g *Guide) site(t *store.Tenant) ksc.Site {
+	a := &t.Administration
+	site := siteOf([]byte(a.Artifacts))
+	if site.Mark == t.ID.String() && site.Server == a.Server && slices.Contains(g.URLs, site.KSC) {
+		return site
+	}
+	return ksc.Site{KSC: centerAt(g.URLs, a.Address), Mark: t.ID.String(), Name: t.Name, User: a.User, Server: a.Server}
 }
 
 // centerAt returns the one of urls that an address is of, with or without its port, or

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -253,5 +255,43 @@ func TestNewNeedsWhatItNeeds(t *testing.T) {
 	}
 	if api, err := New(Config{Table: w.table, Tenancy: w.asked, Accounts: w.api.accounts}); err != nil || !api.ready() {
 		t.Errorf("New of what is needed: %v", err)
+	}
+}
+
+// A slow is the connection of a client that takes its time: it remembers until when it
+// may.
+type slow struct {
+	net.Conn
+	read, write time.Time
+}
+
+func (c *slow) SetReadDeadline(at time.Time) error  { c.read = at; return nil }
+func (c *slow) SetWriteDeadline(at time.Time) error { c.write = at; return nil }
+func (c *slow) RemoteAddr() net.Addr                { return &net.TCPAddr{} }
+
+// TestSlowClients: a body must have arrived in seconds, though its route takes a stream,
+// and a list may take as long as it is taken at all.
+func TestSlowClients(t *testing.T) {
+	w := newWorld(t)
+	conn := &slow{}
+	var ctx fasthttp.RequestCtx
+	ctx.Init2(conn, nil, false)
+	ctx.Request.Header.SetMethod("POST")
+	ctx.Request.SetBodyStream(strings.NewReader("<tenant/>"), 9)
+	_, err := (&call{api: w.api, ctx: &ctx}).body()
+	check(t, err)
+	if left := time.Until(conn.read); left <= 0 || left > time.Minute {
+		t.Errorf("a body must have arrived in %v", left)
+	}
+	many := make([]store.Tenant, 1000)
+	check(t, (&call{api: w.api, ctx: &ctx}).answerList("tenants", each(many, appendTenant)))
+	for range 3 {
+		conn.write = time.Time{}
+		if _, err := ctx.Response.BodyStream().Read(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(conn.write); left <= stallTimeout/2 || left > stallTimeout {
+			t.Errorf("a piece of a list must be taken in %v", left)
+		}
 	}
 }

@@ -12,7 +12,12 @@
 //     message".
 //   - Dates are YYYY-MM-DDThh:mm:ss, in UTC.
 //   - A change is answered once every gateway that is alive has it, or after a second:
-//     behind a balancer the next call may reach another one.
+//     behind a balancer the next call may reach another one. What a gateway has shown of
+//     a task, the next one that is asked shows, too.
 //   - Bodies are read strictly and within bounds: one element, known children, each at most
-//     once, no DOCTYPE, UTF-8. What is refused costs little.
+//     once, no DOCTYPE, UTF-8, 256 KiB. What is refused costs little
+//     (TestHostileBodiesCostLittle).
+//   - What is written is XML whatever the table holds, and says what it holds to any reader
+//     of XML (TestWhatIsWrittenIsRead); U+FFFD stands for characters that XML has not.
+//   - Lists are whole, and made as they are taken: millions of VMs need no memory.
 package viis

@@ -143,6 +143,7 @@ func TestRefusedBodies(t *testing.T) {
 		{"a reference to half of a pair", simpleWith("<userData>&#xD800;</userData>"), "surrogate"},
 		{"a reference to the other half, in decimals", simpleWith("<userData>x&#65;&#57343;</userData>"), "surrogate"},
 		{"a reference beyond Unicode", simpleWith("<userData>&#x110000;</userData>"), "invalid character entity"},
+		{"a reference with more zeros than anybody needs", "<tenant><name>&#x00000000000041;</name></tenant>", "of at most 16 bytes"},
 		{"a reference without an end", "<tenant><name>a & b</name></tenant>", "write &amp;"},
 		{"an attribute without a value", "<tenant a/>", "attribute name without ="},
 		{"a value without quotes", "<tenant a=1/>", "unquoted"},

@@ -70,7 +70,7 @@ func (c *call) readReport() error {
 // as that. Nothing collects periods of protection, so every report is empty.
 func (a *API) hasReport(id string) bool {
 	for _, t := range a.table.Tasks() {
-		if t.Type != "CreateTenantReport" || t.State != store.TaskCompleted {
+		if t.Type != "CreateTenantReport" {
 			continue
 		}
 		if _, report := tenancy.ResultOf(t); report != "" && strings.EqualFold(report, id) {

@@ -25,9 +25,9 @@ func (c *call) readTenant() error {
 	return nil
 }
 
-// createTenant checks what can be checked before anything is begun. Where the tenant's
-// agents find the Integration Server is, unless the body says so, the host that this
-// call came to.
+// createTenant refuses what can be found wrong before anything is begun. Where the
+// tenant's agents find the Integration Server is, unless the body says so, the host that
+// this call came to.
 func (c *call) createTenant() error {
 	raw, err := c.body()
 	if err != nil {
@@ -41,26 +41,15 @@ func (c *call) createTenant() error {
 		address = host
 	}
 	n.Tenant.Administration.IntegrationServer = address
-	if err := validTenant(&n.Tenant); err != nil {
-		return err
-	}
 	t, err := c.api.tenancy.Create(c.account.Name, n)
+	var field *store.FieldError
+	if errors.As(err, &field) {
+		return bad("<%s> %s", strings.ReplaceAll(field.Field, "administration.user", "vKsc/user/name"), field.Reason)
+	}
 	if err != nil {
 		return err
 	}
 	return c.accept(t)
-}
-
-// validTenant asks the table whether it would take a tenant, and says which element is
-// wrong.
-func validTenant(t *store.Tenant) error {
-	var field *store.FieldError
-	err := t.Validate()
-	if errors.As(err, &field) {
-		element := strings.ReplaceAll(field.Field, "administration.user", "vKsc/user/name")
-		return bad("<%s> %s", element, field.Reason)
-	}
-	return err
 }
 
 func (c *call) activateTenant() error   { return c.setActive(true) }

@@ -228,6 +228,9 @@ func (s *tasks) begin(by, kind string) (store.Task, error) {
 }
 
 func (s *tasks) Create(by string, n tenancy.NewTenant) (store.Task, error) {
+	if err := n.Check(); err != nil {
+		return store.Task{}, err
+	}
 	s.created = n
 	return s.begin(by, "CreateTenant")
 }
