@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"unsafe"
 )
 
@@ -134,6 +135,16 @@ func (d *decoder) str() string {
 		return borrowed(text)
 	}
 	return string(text)
+}
+
+// bytes is str for what is long and nobody changes: it is part of what is decoded.
+func (d *decoder) bytes() []byte {
+	n := d.uint()
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	return slices.Clip(d.take(int(n)))
 }
 
 // borrowed is b as a string, for as long as b does not change.

@@ -312,6 +312,9 @@ func (d *Dir) Append(records []Record) error {
 		d.buf = nil
 	}
 	d.refused.Store(err != nil)
+	if errors.Is(err, wal.ErrBroken) {
+		return fmt.Errorf("%w: %w: %w", ErrReadOnly, ErrInDoubt, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}

@@ -17,6 +17,11 @@ var (
 	// often because the disk is full. Nothing was changed; reading goes on.
 	ErrReadOnly = errors.New("the journal can not be written")
 
+	// ErrInDoubt reports, besides ErrReadOnly, that the disk failed in a way after which
+	// its state is not known ([Table.Fault]): what was refused is not in the table, but
+	// may be when it is opened anew.
+	ErrInDoubt = errors.New("it is not known what reached the disk")
+
 	// ErrClosed reports a write to a closed table.
 	ErrClosed = errors.New("table is closed")
 

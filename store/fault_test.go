@@ -156,8 +156,8 @@ func TestNothingIsAcknowledgedAfterAFailedFsync(t *testing.T) {
 		}
 		return nil
 	})
-	if err := x.putTenant(9, "lost"); !errors.Is(err, ErrReadOnly) || !errors.Is(err, syscall.EIO) {
-		t.Fatalf("writing when fsync fails: %v, want ErrReadOnly and EIO", err)
+	if err := x.putTenant(9, "lost"); !errors.Is(err, ErrReadOnly) || !errors.Is(err, ErrInDoubt) || !errors.Is(err, syscall.EIO) {
+		t.Fatalf("writing when fsync fails: %v, want ErrReadOnly, ErrInDoubt and EIO", err)
 	}
 	// The disk works again, but nobody knows what it has.
 	before := contents(t, dir)

@@ -8,8 +8,9 @@ type Journal interface {
 	// before anything else.
 	Replay(fn func(Record) error) error
 
-	// Append keeps records: all of them or, on an error, none. When it returns
-	// nil they are on disk. Errors wrap [ErrReadOnly]. It must not keep the slice.
+	// Append keeps records: all of them or, on an error, none, unless that wraps
+	// [ErrInDoubt]. When it returns nil they are on disk. Errors wrap [ErrReadOnly]. It
+	// must not keep the slice.
 	Append(records []Record) error
 
 	// Close releases the journal.

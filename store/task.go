@@ -24,7 +24,8 @@ type Task struct {
 
 	// Notes are what its gateway must know to go on, or to undo it, after a crash;
 	// Result is what a task that is completed came to. This package knows neither.
-	// No secret may be in them.
+	// No secret may be in them, and nobody changes the bytes of a task that was read:
+	// they are the table's.
 	Notes, Result []byte
 
 	Error string // why it failed or was canceled
@@ -116,7 +117,7 @@ func decodeTask(id [16]byte, value []byte) (Task, error) {
 	d := newDecoder(value)
 	t := Task{
 		ID: id, Type: d.str(), State: decodeEnum(d, taskStates, TaskRunning), Stage: d.str(), Done: int(min(max(d.int(), 0), 100)),
-		Tenant: d.id(), Node: d.str(), By: d.str(), Notes: []byte(d.str()), Result: []byte(d.str()), Error: d.str(),
+		Tenant: d.id(), Node: d.str(), By: d.str(), Notes: d.bytes(), Result: d.bytes(), Error: d.str(),
 		Created: d.time(), StateChanged: d.time(), Changed: d.time(),
 		Lane: d.str(), NoReturn: d.bool(),
 	}

@@ -90,3 +90,22 @@ func (f failing) Deployment(context.Context, store.TenantID) (d tenancy.Deployme
 func (f failing) Handover(context.Context, store.TenantID) (h tenancy.Handover, err error) {
 	return h, f.err
 }
+
+// What a tenant's virtual server was made with is not forgotten when what is recorded of
+// it is: it would never be removed.
+func TestArtifactsOutliveTheRecord(t *testing.T) {
+	w := newWorld(t)
+	if err := w.table.Update(func(tx *store.Tx) error {
+		now, _ := tx.Tenant(w.tenant)
+		now.Administration.Artifacts = "what was made"
+		_, err := tx.PutTenant(now)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.must(200, "PATCH", "/v1/tenants/"+w.tenant.String(), `{"administration":null}`)
+	now, _ := w.table.Tenant(w.tenant)
+	if want := (store.Administration{Artifacts: "what was made"}); now.Administration != want {
+		t.Errorf("there is %+v", now.Administration)
+	}
+}

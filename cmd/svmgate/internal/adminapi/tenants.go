@@ -26,7 +26,7 @@ func tenantBinding(t *store.Tenant) binding {
 			"agentVersion": str(&t.Discovery.AgentVersion, d.AgentVersion),
 			"locked":       boolean(&t.Discovery.Locked, d.Locked),
 		}),
-		"administration": nested(&t.Administration, store.Administration{}, binding{
+		"administration": nested(&t.Administration, store.Administration{Artifacts: t.Administration.Artifacts}, binding{
 			"server":  str(&t.Administration.Server, ""),
 			"address": str(&t.Administration.Address, ""),
 			"user":    str(&t.Administration.User, ""),

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc/ksctest"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -146,5 +148,49 @@ func TestOnlyWholeTablesDiffer(t *testing.T) {
 	peer.Ready = true
 	if !mostDiffer([]cluster.Member{peer}) {
 		t.Error("a peer that is ready does not count")
+	}
+}
+
+// A gateway that must start anew does not keep agents waiting for Kaspersky Security
+// Center, and what it was making there is undone when it has its new table.
+func TestStartsAnewWhileTasksRun(t *testing.T) {
+	k, err := ksctest.Start(ksctest.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	before := k.Holds()
+	dir := t.TempDir()
+	ca, credentials := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "credentials")
+	for file, text := range map[string]string{ca: string(k.CA()), credentials: "default: {user: gateway, password: gateway-secret}\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := start(t, join("gw-1", map[string]string{"admin-password": "one"}))
+	second := start(t, join("gw-2", map[string]string{
+		"data": filepath.Join(dir, "data"), "ksc": k.URL(), "ksc-ca": ca, "ksc-credentials": credentials, "shutdown-timeout": "1s",
+	}, first))
+	asked, answer := make(chan struct{}), make(chan struct{})
+	k.OnCall(func(_ int, method, when string) {
+		if method == "VServers.AddVServerInfo" && when == "after" {
+			close(asked)
+			<-answer
+		}
+	})
+	task, err := second.assembly.tenancy.Create("root", tenancy.NewTenant{Password: []byte("secret"), Tenant: store.Tenant{
+		Name: "acme", Discovery: store.DefaultDiscovery(), Administration: store.Administration{User: "acme-admin"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	second.assembly.outcast <- &outcastError{why: "this gateway was away", since: time.Now().Add(-time.Minute)}
+	eventually(t, "gw-2 is ready again while a task can not end", func() bool { return strings.Contains(second.log.String(), "ready again") })
+	k.OnCall(nil)
+	close(answer)
+	eventually(t, "the task has ended", func() bool { now, ok := first.assembly.table.Task(task.ID); return ok && now.State == store.TaskFailed })
+	if after := k.Holds(); len(after.VServers) != len(before.VServers) || len(after.Folders) != len(before.Folders) {
+		t.Errorf("KSC holds %+v", after)
 	}
 }

@@ -199,7 +199,10 @@ func (g *Gateway) setAside(ctx context.Context, outcast *outcastError) error {
 	if old.replica != nil && g.settings.InMemory() {
 		g.peers = old.replica.Peers() // before it leaves them
 	}
-	err := old.shut(ctx)
+	// Agents wait, so tasks may not: they are gone on with when there is a new table.
+	wait, cancel := context.WithTimeout(ctx, g.settings.ShutdownTimeout)
+	err := old.shut(wait)
+	cancel()
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type refusal struct {
 }
 
 // decode reads the answer to a call of method into out, which may be nil. The error is an
-// [*Error] if the answer is one.
+// [*Error] if the answer is one, in KSC's own words: [link.struck] makes them fit to be told.
 func decode(method string, body []byte, out any) error {
 	if len(bytes.TrimSpace(body)) == 0 && out == nil {
 		return nil // of a method that returns nothing
@@ -37,7 +37,7 @@ func decode(method string, body []byte, out any) error {
 		return fmt.Errorf("%w: %w", errNotUnderstood, err)
 	}
 	if e := failure.PxgError; e != nil {
-		return &Error{Method: method, Module: plain(e.Module), Code: e.Code, Message: plain(e.Message)}
+		return &Error{Method: method, Module: e.Module, Code: e.Code, Message: e.Message}
 	}
 	if out == nil {
 		return nil

@@ -306,6 +306,20 @@ func TestKSCRepeatsSecrets(t *testing.T) {
 	}
 }
 
+// TestKSCRepeatsAnyPassword: also one that is not told as it is, or not as a whole.
+func TestKSCRepeatsAnyPassword(t *testing.T) {
+	for _, password := range []string{"tab\tin the middle", strings.Repeat("very long ", 60)} {
+		for _, before := range []string{"too simple: ", strings.Repeat("x", 480)} {
+			k := start(t, ksctest.Config{})
+			k.Inject(ksctest.Fault{Method: "SecurityPolicy.AddUser", Kind: ksctest.Refuse, Words: before + password})
+			_, err := open(t, config(k)).Make(t.Context(), wanted(), []byte(password), new(notes).note)
+			if err == nil || strings.Contains(err.Error(), "in the middle") || strings.Contains(err.Error(), "very long") {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+}
+
 // TestNobodySendsUsElsewhere: a redirection is not followed.
 func TestNobodySendsUsElsewhere(t *testing.T) {
 	other := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was followed") }))

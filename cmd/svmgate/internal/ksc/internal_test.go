@@ -35,7 +35,7 @@ func FuzzDecode(f *testing.F) {
 			nil, new(value[int64]), new(value[string]), new(value[[]container[group]]), new(value[[]container[vserver]]),
 			new(value[container[vserver]]), new(value[container[permissions]]), new(value[[]container[user]]), new(action), new(state),
 		} {
-			err := decode("C.M", answer, out)
+			err := new(link).struck(decode("C.M", answer, out))
 			var no *Error
 			switch {
 			case errors.As(err, &no):

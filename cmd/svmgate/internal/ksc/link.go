@@ -183,11 +183,12 @@ func (l *link) judge(ctx context.Context, method string, status int, answer []by
 	return &Error{Method: method, Module: "HTTP", Code: status, Message: strings.ToLower(http.StatusText(status))}
 }
 
-// struck removes secrets from what KSC said.
+// struck removes secrets from what KSC said, before anything else of it is changed, and
+// makes it fit to be told.
 func (l *link) struck(err error) error {
 	var no *Error
 	if errors.As(err, &no) {
-		no.Message = strike(no.Message, l.secrets...)
+		no.Module, no.Message = plain(no.Module), plain(strike(no.Message, l.secrets...))
 	}
 	return err
 }

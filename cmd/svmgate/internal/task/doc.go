@@ -22,10 +22,12 @@
 //   - Two tasks of a gateway with the same [Spec.Lane] never run at the same time; undoing
 //     what was interrupted counts.
 //   - While the disk takes no writes, no task begins, and what is under way is undone. That
-//     it has ended is written as soon as the disk allows it.
+//     it has ended is written as soon as the disk allows it. After a failed fsync, what is
+//     under way is left for the next start, which finds out what was written.
 //   - Everything is bounded, for each gateway: [MaxRunning] at a time, [MaxWaiting] that
-//     wait, [MaxKept] that are over, for [Keep]. What a gateway that is gone has left is
-//     removed by the others an hour later.
+//     wait, [MaxKept] that are over, with [MaxResults], for [Keep]; if there are more, the
+//     oldest go. What a gateway that is gone has left is removed by the others an hour
+//     later.
 //   - A task of a type that this release does not know is left as it is.
 //
 // # Secrets

@@ -30,6 +30,7 @@ type Job struct {
 	fresh    bool // Do has never been called, by nobody
 	entering bool // guarded by the runner's mu: not in its queue yet
 	undoing  bool
+	result   int // bytes of it
 }
 
 // wipe makes the secret unreadable, if it can.
@@ -104,9 +105,10 @@ func (j *Job) run() {
 	}
 }
 
-// left reports whether the task stays as it is because the gateway stops.
+// left reports whether the task stays as it is: the gateway stops, or must, because only
+// the next start can tell what of the task is on disk. It may be that it is Completed.
 func (j *Job) left(why error) bool {
-	return j.runner.life.Err() != nil || errors.Is(why, store.ErrClosed)
+	return j.runner.life.Err() != nil || errors.Is(why, store.ErrClosed) || errors.Is(why, store.ErrInDoubt)
 }
 
 // work returns nil when the task is Completed, and otherwise why it can not be.
@@ -163,6 +165,7 @@ func (j *Job) commit(tx *store.Tx, t *store.Task) error {
 			return err
 		}
 		t.State, t.Done, t.Notes, t.Result = store.TaskCompleted, 100, nil, result
+		j.result = len(result)
 		_, err = tx.PutTask(*t)
 		return err
 	})

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -172,5 +173,47 @@ func TestFullDiskPastTheReturn(t *testing.T) {
 		d.fill(false)
 		pass(time.Minute)
 		is(t, table, id, store.TaskCompleted, nil)
+	})
+}
+
+// A dying disk keeps what it says it did not.
+type dying struct{ disk }
+
+func (d *dying) Append(records []store.Record) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.records = append(d.records, records...)
+	if d.full {
+		return fmt.Errorf("%w: %w", store.ErrReadOnly, store.ErrInDoubt)
+	}
+	return nil
+}
+
+// After a failed fsync only the next start knows whether a task is completed: what it did
+// is not undone before.
+func TestCompletedInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dying{}
+		undone := false
+		p := &fake{name: "Make",
+			do: func(_ context.Context, j *Job) error {
+				defer d.fill(true)
+				return j.Note("making", 10, []byte("server 7"))
+			},
+			undo: func(context.Context, *Job) error { undone = true; return nil },
+		}
+		table := openTable(t, "a", d)
+		r := start(t, table, p)
+		id := begin(t, r, Spec{Procedure: p})
+		pass(2 * Persist)
+		kill(r)
+		is(t, table, id, store.TaskRunning, nil)
+		d.fill(false)
+		again := openTable(t, "a", d)
+		start(t, again, p)
+		pass(time.Minute)
+		if is(t, again, id, store.TaskCompleted, nil); undone {
+			t.Error("what a task did that is completed was undone")
+		}
 	})
 }

@@ -35,6 +35,7 @@ type Runner struct {
 	running  int
 	lanes    map[string]bool // of those that run
 	kept     int             // tasks that are over, about
+	results  int             // bytes of their results, likewise
 }
 
 // New returns a Runner for cfg, and begins to undo what was interrupted: the table must
@@ -66,6 +67,7 @@ func New(cfg Config) (*Runner, error) {
 	for _, t := range tasks {
 		if t.Node == cfg.Node && t.State.Ended() {
 			r.kept++
+			r.results += len(t.Result)
 		}
 	}
 	for _, t := range tasks {
@@ -177,6 +179,7 @@ func (r *Runner) remove(j *Job) {
 	j.cancel(nil)
 	delete(r.jobs, j.Task.ID)
 	r.kept++
+	r.results += j.result
 	r.dispatch()
 }
 

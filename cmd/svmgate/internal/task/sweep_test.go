@@ -66,3 +66,45 @@ func TestMaxKept(t *testing.T) {
 		}
 	})
 }
+
+// Nor are more results than MaxResults, about.
+func TestMaxResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := openTable(t, "a", nil)
+		long := make([]byte, 128<<10)
+		quick := Spec{Quick: true, Procedure: &fake{name: "Make", commit: func(*store.Tx, *Job) ([]byte, error) { return long, nil }}}
+		bytes := func() (n int) {
+			for _, task := range table.Tasks() {
+				n += len(task.Result)
+			}
+			return n
+		}
+		for range 2 { // the second counts what is there
+			r := start(t, table, quick.Procedure)
+			for range MaxResults/len(long) + 50 {
+				begin(t, r, quick)
+				time.Sleep(time.Millisecond)
+			}
+			if n := bytes(); n > MaxResults || n < keepResults {
+				t.Errorf("%d bytes are kept", n)
+			}
+			kill(r)
+		}
+	})
+}
+
+// Looking at tasks costs nothing of their results: it is done often.
+func TestTasksAreNotCopied(t *testing.T) {
+	table := openTable(t, "a", nil)
+	r := start(t, table)
+	long := make([]byte, 128<<10)
+	begin(t, r, Spec{Quick: true, Procedure: &fake{name: "Make", commit: func(*store.Tx, *Job) ([]byte, error) { return long, nil }}})
+	got := testing.Benchmark(func(b *testing.B) {
+		for b.Loop() {
+			table.Tasks()
+		}
+	})
+	if n := got.AllocedBytesPerOp(); n > 4<<10 {
+		t.Errorf("a look takes %d bytes", n)
+	}
+}

@@ -19,6 +19,9 @@ const (
 	Keep = 24 * time.Hour
 	// MaxKept is how many tasks that are over are kept, whatever their age.
 	MaxKept = 10_000
+	// MaxResults bounds the results of tasks that are kept, in bytes: a result may have
+	// the long texts of a tenant, and every gateway has the tasks of all.
+	MaxResults = 64 << 20
 	// AdoptAfter is how long a task's gateway must not have been alive before another
 	// one undoes its task, if it is asked to.
 	AdoptAfter = 10 * time.Minute

@@ -116,21 +116,26 @@ func (r *Runner) endOf(j *Job) {
 }
 
 // full reports whether so many tasks that are over are kept that those which are not yet
-// could make it too many.
+// could make it too many, or their results too long.
 func (r *Runner) full() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.kept >= MaxKept-MaxRunning-MaxWaiting
+	return r.kept >= MaxKept-MaxRunning-MaxWaiting || r.results >= MaxResults
 }
 
-// keepFewer is how many tasks are left when there were too many.
-const keepFewer = MaxKept * 8 / 10
+// keepFewer is how many tasks are left when there were too many, and keepResults how
+// long their results are.
+const (
+	keepFewer   = MaxKept * 8 / 10
+	keepResults = MaxResults * 8 / 10
+)
 
 // sweep forgets tasks that are over and old: those of this gateway, and of others that
 // did not do it themselves. If there are too many, the oldest go, too.
 func (r *Runner) sweep() {
 	var old []store.TaskID
 	var mine []store.Task
+	results := 0
 	for _, t := range r.cfg.Table.Tasks() {
 		age := time.Since(t.StateChanged.Time)
 		switch own := t.Node == r.cfg.Node; {
@@ -139,14 +144,16 @@ func (r *Runner) sweep() {
 			old = append(old, t.ID)
 		case own:
 			mine = append(mine, t)
+			results += len(t.Result)
 		}
 	}
-	if n := len(mine) - keepFewer; n > 0 && r.full() {
+	if r.full() {
 		slices.SortFunc(mine, func(a, b store.Task) int { return a.StateChanged.Compare(b.StateChanged.Time) })
-		for _, t := range mine[:n] {
-			old = append(old, t.ID)
+		for len(mine) > keepFewer || results > keepResults {
+			old = append(old, mine[0].ID)
+			results -= len(mine[0].Result)
+			mine = mine[1:]
 		}
-		mine = mine[n:]
 	}
 	for chunk := range slices.Chunk(old, 1000) {
 		if err := r.drop(chunk); err != nil {
@@ -155,7 +162,7 @@ func (r *Runner) sweep() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.kept = len(mine)
+	r.kept, r.results = len(mine), results
 }
 
 func (r *Runner) drop(ids []store.TaskID) error {

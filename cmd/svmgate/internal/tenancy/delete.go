@@ -41,7 +41,7 @@ func (p deleteTenant) siteToRemove(ctx context.Context, id store.TenantID) (ksc.
 		return ksc.Site{}, notFound(id)
 	}
 	site := siteOf([]byte(t.Administration.Artifacts))
-	if site.Mark != id.String() || site.Server != t.Administration.Server {
+	if recorded := t.Administration.Server; site.Mark != id.String() || recorded != "" && recorded != site.Server {
 		return site, &Failure{CodeKSC, fmt.Sprintf("the virtual Administration Server %q of the tenant is recorded, but was not made here: "+
 			"remove it, with its account and its folder, in Kaspersky Security Center, and delete the tenant without artifacts", t.Administration.Server)}
 	}

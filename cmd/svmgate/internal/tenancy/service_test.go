@@ -197,3 +197,27 @@ func TestUnreachable(t *testing.T) {
 		t.Error("the tenant is gone, though nothing of it could be removed")
 	}
 }
+
+// What was made with a tenant goes with it, whatever was changed of the tenant since: or
+// the tenant stays, and it is said why.
+func TestDeleteOfWhatWasChanged(t *testing.T) {
+	for name, change := range map[string]func(*store.Tenant){
+		"it is simple now":             func(t *store.Tenant) { t.Type = store.Simple },
+		"nothing is recorded any more": func(t *store.Tenant) { t.Administration.Server = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, ksctest.Config{})
+			made := g.made("acme")
+			if err := g.table.Update(func(tx *store.Tx) error {
+				now, _ := tx.Tenant(made.ID)
+				change(&now)
+				_, err := tx.PutTenant(now)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			g.is(g.delete(made.ID, true), store.TaskCompleted, "")
+			g.noOrphan("after the tenant")
+		})
+	}
+}

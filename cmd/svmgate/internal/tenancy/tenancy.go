@@ -101,12 +101,13 @@ func (s *Service) SetActive(by string, id store.TenantID, active bool) (store.Ta
 	})
 }
 
-// Delete begins a task that removes a tenant, artifacts included if that is asked for.
+// Delete begins a task that removes a tenant, artifacts included if that is asked for:
+// those that were made with it, whatever it is now.
 func (s *Service) Delete(by string, id store.TenantID, artifacts bool) (store.Task, error) {
 	t, _ := s.cfg.Table.Tenant(id)
 	return s.tasks.Begin(task.Spec{
 		Procedure: deleteTenant{s}, Tenant: id, By: by, Lane: "tenant/" + id.String(),
-		Quick: !artifacts || !s.hasSite(&t) || t.Administration.Server == "",
+		Quick: !artifacts || t.Administration.Artifacts == "" && (!s.hasSite(&t) || t.Administration.Server == ""),
 	})
 }
 
