@@ -59,7 +59,7 @@ func (w *walk) keepsPlainly() bool {
 	}
 	i, large := w.have, w.wholly.classes[w.best/2].large
 	return large != nil && large.has(uint32(i)) && w.s.table.Ready(i) &&
-		w.s.ledger.accounts[i].traits.Load()&traitSuspect == 0 && !w.hasFailed(uint32(i))
+		!w.s.ledger.suspect(uint32(i)) && !w.hasFailed(uint32(i))
 }
 
 // keeps reports whether the agent may keep its SVM, were there not too many on it,
