@@ -89,7 +89,11 @@ func (w *world) balanced(q *discovery.Query, a agent, free []*candidate) []*cand
 	}
 	if w.meet("moves", w.moves(a, have)) {
 		w.meet("moves past what is better", free[0].group() != have.group())
-		to := w.withRoom(a, w.looked(free, have))
+		looked := w.looked(free, have)
+		to := w.withRoom(a, looked)
+		if to == nil {
+			to = w.relieving(a, have, looked)
+		}
 		if !w.meet("moves nowhere", to == nil) {
 			have = to
 		}
@@ -216,7 +220,8 @@ func (w *world) moves(a agent, c *candidate) bool {
 		return false
 	}
 	turn := mixed(xxhash.Sum64(a.bios[:]) ^ mixed(uint64(w.window)^0x1d8e4e27c47d124f))
-	return int64(turn>>48) < m.load<<16/(20*above+m.load)
+	most := max(m.load, 100) // 5 percent of it in 300 seconds, but no less than 5
+	return int64(turn>>48) < most<<16/(20*above+most)
 }
 
 // looked are those of c's class that are looked at.
@@ -255,13 +260,38 @@ func (w *world) placed(a agent, free []*candidate) []*candidate {
 	list := w.looked(free, free[0])
 	c := w.withRoom(a, list)
 	if c == nil {
-		c = slices.MinFunc(list, func(x, y *candidate) int {
-			return cmp.Or(yesFirst(open(a, x.svm), open(a, y.svm)), x.svm.burden(y.svm))
-		})
+		c = emptiest(a, list)
 		w.meet("nobody has room", true)
 	}
 	w.meet("placed deep", c == list[len(list)-1] && len(list) > 3)
 	return first(c, free)
+}
+
+// emptiest returns the one with the smallest load for its capacity, those first that are
+// open to the agent.
+func emptiest(a agent, list []*candidate) *candidate {
+	return slices.MinFunc(list, func(x, y *candidate) int {
+		return cmp.Or(yesFirst(open(a, x.svm), open(a, y.svm)), x.svm.burden(y.svm))
+	})
+}
+
+// relieving returns the emptiest of a list, if a move there from an SVM that has too many
+// makes things more even; else nil.
+func (w *world) relieving(a agent, from *candidate, list []*candidate) *candidate {
+	if len(list) == 0 {
+		return nil
+	}
+	to := emptiest(a, list)
+	then := int64(max(0, to.svm.estimate()) + 1)
+	left := int64(from.svm.estimate() - 1)
+	switch {
+	case w.meet("relief is not open", !open(a, to.svm)),
+		w.meet("relief is no better", then*from.svm.weight() > left*to.svm.weight()),
+		w.meet("relief gets above the line", w.measure(a, to.group()).above(to.svm, int(then))):
+		return nil
+	}
+	w.meet("moves to the emptiest", true)
+	return to
 }
 
 // burden compares loads for their capacities.

@@ -56,11 +56,11 @@ func (l *ledger) enter(b *book, e *store.SVMEntry) {
 
 // strike takes an SVM out that is gone. What was picked and heard goes on counting.
 func (l *ledger) strike(s *Selector, i int) {
-	a, b := &l.accounts[i], &l.books[i]
+	b := &l.books[i]
 	b.leavePools()
 	picks := s.table.Picks(i)
-	l.crowd.change(picks-b.picks, -a.then.Load())
-	a.publish(uint64(l.gateways.Load())<<32, 0, 0, 0, 0)
+	l.crowd.change(picks-b.picks, -l.accounts[i].then.Load())
+	l.publish(i, uint64(l.gateways.Load())<<32, 0, 0, 0, 0)
 	l.marks[i] = mark{report: s.table.Load(i).Report(), due: math.MaxInt64}
 	*b = book{picks: picks, origin: b.origin, heard: b.heard, goodSince: -1, quiet: quiet{listed: b.listed}}
 }

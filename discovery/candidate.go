@@ -200,11 +200,7 @@ func (x *explainer) placeLarge(list []Candidate) {
 	}
 	met := map[uint32]uint64{}
 	for i := range MaxProbes {
-		slot := probe(x.agent, i)
-		if x.c.circle.all.slots.at(slot) == 0 {
-			continue
-		}
-		for _, index := range x.c.circle.ownersOf(slot, &x.c.circle.owners[slot]) {
+		for _, index := range x.c.circle.all.ownersOf(probe(x.agent, i)) {
 			if _, ok := met[uint32(index)]; !ok {
 				met[uint32(index)] = uint64(i)
 			}

@@ -113,15 +113,24 @@
 //   - it is above [RebalanceAbove] percent of its fair share, and by more than one
 //     agent, and it is the agent's turn: in every 300 seconds it is the turn of
 //     so many agents of such SVMs that at most one percent of the class's agents a
-//     minute move, by a hash of agent and time; and of nobody while many agents are
-//     new ("mass reconnect"). It moves within its class, to the first SVM that is open
-//     to it and below the soft cap; if there is none among those that it looks at, it
-//     stays.
+//     minute move, or one if that is more, by a hash of agent and time; and of nobody
+//     while many agents are new ("mass reconnect"). It moves within its class, to the
+//     first SVM that is open to it and below the soft cap. If there is none among those
+//     that it looks at, it moves to the one of them that has the smallest load for its
+//     capacity, as above, if that is open to it, does not get so far above its share
+//     thereby, and has no more agents for its capacity then than are left where it was.
+//     Else it stays.
 //
 // All turns are by hashes: every gateway comes to the same end without asking
-// another. With 5 % of the class's agents for m, and a for the agents of SVMs above
-// the line, it is the turn of m / (a + m) of them: those that may have left already
-// count as if they had not, or the part would grow as they leave.
+// another. With 5 % of the class's agents, at least 5, for m, and a for the agents of SVMs
+// above the line, it is the turn of m / (a + m) of them: those that may have left already
+// count as if they had not, or the part would grow as they leave. As a move to an SVM that
+// is not below the soft cap makes the sum of load²/capacity less, they come to an end.
+//
+// Who does not say what it has may have been sent elsewhere, if there are other gateways,
+// and would be one more where it was. So its SVM counts with one agent more when it is asked
+// whether it is above the line, and what would be left on it; if it is above the line by
+// that one alone, no turn is needed. Where SVMs have many agents, that hardly ever decides.
 //
 // # Hard caps
 //

@@ -77,3 +77,40 @@ func TestAgentWithTheIDOfAnSVM(t *testing.T) {
 		}
 	}
 }
+
+// With thousands of SVMs most slots have several owners, of which some are of another class
+// or down.
+func TestCrowdedSlots(t *testing.T) {
+	const svms = 4500
+	var cs []change
+	for i := range svms {
+		s := plainSVM(i, []int{1000, 1000, 1000, 1000, 800}[i%5])
+		if i%4 == 0 {
+			s.facts.License = store.License{}
+		}
+		if i%9 == 0 {
+			s.written = store.Down
+		}
+		cs = append(cs, putSVM(s))
+	}
+	st := newStage(t, serving, cs...)
+	owners, met := map[uint64]int{}, 0
+	for _, s := range st.world.svms {
+		for _, slot := range slots(s, st.world.scale()) {
+			owners[slot]++
+		}
+	}
+	for _, bios := range randomBIOSIDs(15) {
+		for i := range uint64(20) {
+			if owners[slotOf(xxhash.Sum64(bios[:])^salt, i)] > 2 {
+				met++
+			}
+		}
+		if why := st.ask(ask{q: discovery.Query{BIOS: bios, Limit: discovery.MaxLimit}}); why != "" {
+			t.Fatalf("%v: %s", bios, why)
+		}
+	}
+	if met == 0 {
+		t.Error("no agent met such a slot")
+	}
+}

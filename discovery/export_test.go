@@ -41,10 +41,10 @@ type Traits struct {
 
 // Force makes the ledger find these traits of an SVM until the next pulse.
 func (s *Selector) Force(id store.SVMID, t Traits) {
-	a := &s.ledger.accounts[s.catalog.Load().byID[id]]
-	traits := a.traits.Load()&traitCapped | uint32(t.Open)<<traitOpenShift | uint32(t.Leaving)<<traitLeavingShift
+	i := s.catalog.Load().byID[id]
+	traits := s.ledger.accounts[i].traits.Load()&traitCapped | uint32(t.Open)<<traitOpenShift | uint32(t.Leaving)<<traitLeavingShift
 	traits |= uint32(b2u(t.Usable)*traitUsable | b2u(t.Settled)*traitSettled | b2u(t.Held)*traitHeld | b2u(t.Suspect)*traitSuspect)
-	a.traits.Store(traits)
+	s.ledger.setTraits(i, traits)
 }
 
 // ForceCalm makes the ledger find that many agents are new, or not, until the next pulse.

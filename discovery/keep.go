@@ -59,7 +59,7 @@ func (w *walk) keepsPlainly() bool {
 	}
 	i, large := w.have, w.wholly.classes[w.best/2].large
 	return large != nil && large.has(uint32(i)) && w.s.table.Ready(i) &&
-		w.s.ledger.accounts[i].traits.Load()&traitSuspect == 0 && !w.hasFailed(uint32(i))
+		!w.s.ledger.suspect(uint32(i)) && !w.hasFailed(uint32(i))
 }
 
 // keeps reports whether the agent may keep its SVM, were there not too many on it,
@@ -131,13 +131,25 @@ func (w *walk) moves(group int) bool {
 	s, _ := w.enter(group)
 	share := w.share(s)
 	a := &l.accounts[w.have]
-	return share.moving > 0 && a.traits.Load()&traitUsable != 0 &&
-		share.above(w.s.agents(w.have), a.weight.Load()) &&
-		mix(w.agent^mix(uint64(l.window.Load())^movingSalt))>>48 < share.moving
+	agents, weight := w.s.agents(w.have), a.weight.Load()
+	switch {
+	case a.traits.Load()&traitUsable == 0:
+		return false
+	case share.above(agents, weight):
+		return mix(w.agent^mix(uint64(l.window.Load())^movingSalt))>>48 < share.moving
+	default:
+		return share.above(agents+w.astray(), weight)
+	}
 }
 
-// move puts an SVM of the given group first that is open to the agent and has room;
-// if there is none, the one that it has.
+// astray is 1 if the agent may be connected to another SVM than the one that it was given
+// here: it does not say, and there are other gateways. Then it would be one more on that.
+func (w *walk) astray() int {
+	return int(b2u(!w.says && w.s.ledger.gateways.Load() > 1))
+}
+
+// move puts an SVM of the given group first that is open to the agent and has room; if
+// there is none, the emptiest if that is worth it, else the one that the agent has.
 func (w *walk) move(group int) {
 	w.a.n, w.inBest, w.suspects = 0, 0, false
 	s, _ := w.enter(group)
@@ -149,13 +161,29 @@ func (w *walk) move(group int) {
 		}
 	} else {
 		w.takeGroup(s, LookDeep)
-		if at := w.roomy(w.share(s), 0, w.a.n); at >= 0 {
-			to = int(w.a.picks[at].index)
-		}
+		to = w.relief(w.share(s))
 	}
 	w.a.n, w.remote = 0, false
 	w.take(uint32(to))
 	w.takeAllGroups()
+}
+
+// relief returns where an agent moves: the first SVM of the answer that is open to it and
+// has room; else the emptiest that is open, if that makes things more even; else the one
+// that the agent has.
+func (w *walk) relief(share share) int {
+	if at := w.roomy(share, 0, w.a.n); at >= 0 {
+		return int(w.a.picks[at].index)
+	}
+	if w.a.n == 0 {
+		return w.have
+	}
+	to, l := int(w.a.picks[w.emptiest(w.a.n)].index), w.s.ledger
+	if w.open(to) && share.relieves(w.s.agents(w.have)+w.astray(), l.accounts[w.have].weight.Load(),
+		w.s.agents(to), l.accounts[to].weight.Load()) {
+		return to
+	}
+	return w.have
 }
 
 // front puts an SVM first, and leaves the rest as it is.

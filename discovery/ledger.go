@@ -34,6 +34,10 @@ const (
 type ledger struct {
 	accounts [store.MaxSVMs]account
 
+	// suspects has a bit for each account with traitSuspect. Most of what a question asks of
+	// SVMs is whether they have that, and thousands of bits lie in a few cache lines.
+	suspects [store.MaxSVMs / 64]atomic.Uint64
+
 	pulse    atomic.Uint32 // how many there were; also says which shares are up to date
 	gateways atomic.Int32  // that answer agents, this one included: at least 1
 	now      atomic.Int64  // nanoseconds since the selector was made, at the last pulse
@@ -150,6 +154,25 @@ type book struct {
 	quiet
 	doubt
 	sent // see sighting.go
+}
+
+// suspect reports whether an account has traitSuspect.
+func (l *ledger) suspect(i uint32) bool {
+	return l.suspects[i/64%uint32(len(l.suspects))].Load()>>(i%64)&1 == 1
+}
+
+// setTraits writes the traits of an account, if they have changed.
+func (l *ledger) setTraits(i int, traits uint32) {
+	if l.accounts[i].traits.Load() != traits {
+		l.accounts[i].traits.Store(traits)
+	}
+	switch bit, is := uint64(1)<<(i%64), traits&traitSuspect != 0; {
+	case is == l.suspect(uint32(i)):
+	case is:
+		l.suspects[i/64].Or(bit)
+	default:
+		l.suspects[i/64].And(^bit)
+	}
 }
 
 // agents is the estimate of an SVM's agents. It may be negative for a moment.

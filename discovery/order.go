@@ -70,68 +70,76 @@ func (w *walk) rank(members []member, n int) {
 // meet them, until the answer has n. It looks up the owners of as many slots as
 // SVMs are wanted, before it looks at one: so they are waited for together.
 func (w *walk) probe(l *large, n int) {
-	var slots [MaxLimit]uint32
-	var owners [MaxLimit]uint16
-	c := w.c.circle
+	var places [MaxLimit]uint32
+	var met [MaxLimit]owners
 	for i := 0; i < MaxProbes && w.a.n < n; {
-		met, want := 0, n-w.a.n
-		for ; i < MaxProbes && met < want; i++ {
-			slot := probe(w.agent, i)
-			slots[met%MaxLimit] = uint32(slot)
-			met += l.slots.at(slot)
+		slots, want := 0, n-w.a.n
+		for ; i < MaxProbes && slots < want; i++ {
+			at, owned := l.place(probe(w.agent, i))
+			places[slots%MaxLimit] = at
+			slots += owned
 		}
-		for j, slot := range slots[:met] {
-			owners[j] = l.ownerOf(int(slot))
+		for j, at := range places[:slots] {
+			met[j] = l.owners[at]
 		}
-		for j, slot := range slots[:met] {
-			if owners[j] == many {
-				w.meet(l, c.ownersOf(int(slot), &c.owners[slot]), n)
-			} else if w.a.n < n && w.usable(uint32(owners[j])) {
-				w.take(uint32(owners[j]))
+		for j := range met[:slots] {
+			if o := &met[j]; o[0] == o[1] {
+				w.meetOne(uint32(o[0]), n)
+			} else {
+				w.meet(l.of(o), n)
 			}
 		}
 	}
 }
 
+// meetOne adds an SVM at whose slot a probe came, if it is a usable member and the answer
+// has less than n.
+func (w *walk) meetOne(index uint32, n int) {
+	if w.a.n < n && w.counts(index) && w.usable(index) {
+		w.take(index)
+	}
+}
+
 // meet adds those of a slot's owners that are usable members, by cost, until the
 // answer has n. Owners are few.
-func (w *walk) meet(l *large, owners []uint16, n int) {
+func (w *walk) meet(owners []uint16, n int) {
+	if len(owners) == 2 {
+		a, b := uint32(owners[0]), uint32(owners[1])
+		if w.cheaper(b, a) {
+			a, b = b, a
+		}
+		w.meetOne(a, n)
+		w.meetOne(b, n)
+		return
+	}
 	for again := true; again && w.a.n < n; {
-		var first *member
+		first, found := uint32(0), false
 		again = false
 		for _, index := range owners {
-			if !w.meets(l, uint32(index)) {
+			i := uint32(index)
+			if !w.counts(i) || !w.usable(i) {
 				continue
 			}
-			m := &w.c.circle.byIndex[index]
-			if again = first != nil; !again || w.cheaper(m, first) {
-				first = m
+			if again = found; !again || w.cheaper(i, first) {
+				first, found = i, true
 			}
 		}
-		if first != nil {
-			w.take(first.index)
+		if found {
+			w.take(first)
 		}
 	}
 }
 
 // cheaper reports whether a comes before b where the first probe is the same. Of
 // SVMs that weigh alike it looks at the premixes, as leaders do.
-func (w *walk) cheaper(a, b *member) bool {
-	if a.inverse == b.inverse && a.inverse >= inverse(maxAlike) {
-		x, y := premix(w.agent^a.hash), premix(w.agent^b.hash)
+func (w *walk) cheaper(a, b uint32) bool {
+	m, o := &w.c.circle.byIndex[a], &w.c.circle.byIndex[b]
+	if m.inverse == o.inverse && m.inverse >= inverse(maxAlike) {
+		x, y := premix(w.agent^m.hash), premix(w.agent^o.hash)
 		if max(x, y)-min(x, y) >= leadGap {
 			return x > y
 		}
 	}
-	return w.c.before(&ranked{cost: cost(w.agent, a.hash, a.inverse), index: a.index},
-		&ranked{cost: cost(w.agent, b.hash, b.inverse), index: b.index})
-}
-
-// meets reports whether an SVM at whose slot a probe came is a usable member.
-func (w *walk) meets(l *large, index uint32) bool {
-	member := l.has(index)
-	if l.indexes == nil {
-		member = w.inGroup(&w.c.svms[index])
-	}
-	return member && w.usable(index)
+	return w.c.before(&ranked{cost: cost(w.agent, m.hash, m.inverse), index: a},
+		&ranked{cost: cost(w.agent, o.hash, o.inverse), index: b})
 }

@@ -154,11 +154,12 @@ func (l *ledger) audit(s *Selector, i int, now mark) {
 	if a.told.Load() != b.told {
 		a.told.Store(b.told)
 	}
-	a.publish(uint64(gateways)<<32|uint64(uint32(offset)), ceiling, then, b.weight, b.traits(at, s.returnAfter, picks-ceiling >= 0))
+	l.publish(i, uint64(gateways)<<32|uint64(uint32(offset)), ceiling, then, b.weight, b.traits(at, s.returnAfter, picks-ceiling >= 0))
 }
 
 // publish writes what has changed, the ceiling before a trait says that it counts.
-func (a *account) publish(estimate uint64, ceiling, then, weight int32, traits uint32) {
+func (l *ledger) publish(i int, estimate uint64, ceiling, then, weight int32, traits uint32) {
+	a := &l.accounts[i]
 	if a.estimate.Load() != estimate {
 		a.estimate.Store(estimate)
 	}
@@ -171,9 +172,7 @@ func (a *account) publish(estimate uint64, ceiling, then, weight int32, traits u
 	if a.weight.Load() != weight {
 		a.weight.Store(weight)
 	}
-	if a.traits.Load() != traits {
-		a.traits.Store(traits)
-	}
+	l.setTraits(i, traits)
 }
 
 // rebase takes a new report.

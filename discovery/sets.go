@@ -189,8 +189,8 @@ func (c *catalog) buildSet(k setKey) *set {
 		g.members = slices.Clip(g.members)
 		s.bytes += len(g.members) * 24
 		if len(g.members) > SmallClass {
-			g.large = c.circle.largeOf(g.members, indexes[i])
-			s.bytes += circleSlots/8 + circleSlots/16 + len(indexes[i])*8 + cap(g.large.sole)*2
+			g.large = c.circle.all.only(indexes[i])
+			s.bytes += g.large.bytes()
 		} else {
 			g.alike = alikeOf(g.members)
 			s.bytes += len(g.hashes) * 8

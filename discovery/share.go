@@ -27,6 +27,14 @@ func (s share) above(agents int, weight int32) bool {
 	return uint64(max(0, agents-1))*100<<fairShift > RebalanceAbove*s.fair*uint64(weight)
 }
 
+// relieves reports whether things get more even when one of n agents moves to an SVM that
+// has m: that does not get above the line, nor has more for its weight than are left here.
+// So the sum of load²/weight falls, and moves come to an end.
+func (s share) relieves(n int, weight int32, m int, toWeight int32) bool {
+	m = max(0, m) + 1
+	return !s.above(m, toWeight) && int64(m)*int64(weight) <= int64(n-1)*int64(toWeight)
+}
+
 // sharedShare is the share of a set's class. The first question after a pulse works
 // it out. Both words have the number of the pulse in them, so whoever reads them while
 // they are written finds out.
@@ -103,12 +111,17 @@ func (w *walk) measured(index uint32) *account {
 }
 
 // movingPart is the part of the agents above the line whose turn it is within a
-// window of 300 seconds, times 2^16. A twentieth of the class may move. Were it
-// load/20 / above, the part would grow as agents leave, and more would: so those that
-// may have left already count as if they had not.
+// window of 300 seconds, times 2^16. A twentieth of the class may move, or movingLeast if
+// that is more. Were it that / above, the part would grow as agents leave, and more would:
+// so those that may have left already count as if they had not.
 func movingPart(load, above uint64) uint64 {
+	load = max(load, 20*movingLeast)
 	return load << 16 / (20*above + load)
 }
+
+// movingLeast is one agent a minute: of a class of fifty, one in two minutes would take
+// half an hour to make up for what a storm has left.
+const movingLeast = 5
 
 // membersOf returns the members of the group under way, of the set that enter
 // returned; if that does not stand, all SVMs: see counts.

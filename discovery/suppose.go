@@ -69,7 +69,7 @@ func (s *Selector) takeAccounts(from *Selector, change *Change) {
 		if e == nil {
 			continue
 		}
-		a, had, picks := &to.accounts[i], &from.ledger.accounts[i], s.table.Picks(i)
+		had, picks := &from.ledger.accounts[i], s.table.Picks(i)
 		agents, traits := int32(s.table.Agents(i)), uint32(1<<traitOpenShift)
 		switch {
 		case i < known:
@@ -87,7 +87,7 @@ func (s *Selector) takeAccounts(from *Selector, change *Change) {
 		if traits &^= traitCapped; e.HardCap > 0 {
 			traits |= traitCapped
 		}
-		a.publish(1<<32|uint64(uint32(agents-picks)), ceiling, agents, int32(e.Weight()), traits)
+		to.publish(i, 1<<32|uint64(uint32(agents-picks)), ceiling, agents, int32(e.Weight()), traits)
 	}
 	s.pulse()
 }

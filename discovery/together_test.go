@@ -234,29 +234,41 @@ func TestASettledSVMDrawsThoseThatReachIt(t *testing.T) {
 	})
 }
 
-// Worlds seldom have agents whose turn it is to move. Here many have too many agents, of
-// two classes, local and not, and everybody is asked with each of them.
+// Worlds seldom have agents whose turn it is to move. Here many SVMs have too many agents,
+// and everybody is asked with each of them.
 func TestMovingIsTheOracles(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	met := map[string]int{}
-	for n := range uint64(24) {
+	for n := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, n))
 			here := store.Path{Host: "here"}
 			var cs []change
 			for i := range 12 {
 				s := plainSVM(i, 1000)
-				s.reported = []int{10, 10, 10, 10, 17, 12}[r.IntN(6)]
-				if i%3 == 0 {
-					s.facts.License = store.License{}
-				}
-				if i%2 == 0 {
-					s.facts.Path = here
+				found := finding{settled: r.IntN(20) == 0, open: 1 + r.IntN(8), suspect: r.IntN(20) == 0}
+				switch n % 4 {
+				default: // two classes, local and not
+					s.reported = []int{10, 10, 10, 10, 17, 12}[r.IntN(6)]
+					if i%3 == 0 {
+						s.facts.License = store.License{}
+					}
+					if i%2 == 0 {
+						s.facts.Path = here
+					}
+				case 1: // all are alike, and too few agents too many for the soft cap
+					s.reported, found.open = []int{3, 3, 3, 3, 3, 6}[r.IntN(6)], 8-r.IntN(2)
+				case 2: // those that have room are open to few, or so small that one more is much
+					s.reported, found.open = []int{1, 1, 9, 13}[r.IntN(4)], 8
+					if small := r.IntN(5) == 0; small && s.reported == 1 {
+						s.config.Capacity = 150
+					} else if s.reported == 1 {
+						found.open = 1
+					}
 				}
 				if r.IntN(4) == 0 {
 					s.config.HardCap = 17
 				}
-				found := finding{settled: r.IntN(20) == 0, open: 1 + r.IntN(8), suspect: r.IntN(20) == 0}
 				cs = append(cs, putSVM(s), finds(s.id, found))
 			}
 			agents := randomBIOSIDs(50)
@@ -284,8 +296,11 @@ func TestMovingIsTheOracles(t *testing.T) {
 			}
 		})
 	}
-	for _, what := range []string{"moves", "moves but for a storm", "moves past what is better", "moves nowhere"} {
-		if met[what] < 3 {
+	for _, what := range []string{
+		"moves", "moves but for a storm", "moves past what is better", "moves nowhere",
+		"moves to the emptiest", "relief is not open", "relief is no better", "relief gets above the line",
+	} {
+		if met[what] == 0 {
 			t.Errorf("met %q %d times", what, met[what])
 		}
 	}

@@ -114,11 +114,29 @@ func (x *explainer) balanced() (*Candidate, string) {
 		return to, fmt.Sprintf("leaves %s, which %s: %s", nameOf(has), leaves, why)
 	}
 	if !(usual && has.Suspect) && x.shallMove(has) {
-		if to, _ := x.roomy(x.group(has.group)); to != nil && to != has {
-			return to, fmt.Sprintf("moves from %s, which has %d agents where %d are fair", nameOf(has), has.Load, has.Fair)
+		if to, where := x.relief(has); to != nil {
+			return to, fmt.Sprintf("moves from %s, which has %d agents where %d are fair%s", nameOf(has), has.Load, has.Fair, where)
 		}
 	}
 	return has, x.keptBecause(has)
+}
+
+// relief returns where an agent moves that has an SVM with too many, and what is to be said
+// of it; nil if it stays.
+func (x *explainer) relief(has *Candidate) (to *Candidate, where string) {
+	group := x.group(has.group)
+	if to, _ = x.roomy(group); to != nil && to != has {
+		return to, ""
+	}
+	if len(group) == 0 || x.s.policy != nil {
+		return nil, ""
+	}
+	to, n := x.leastLoaded(group)
+	more, left := (to.Load+1)*has.Capacity, (has.Load+x.astray()-1)*to.Capacity
+	if !x.open(to.index) || x.share(has.group).above(to.Load+1, int32(to.Capacity)) || more > left {
+		return nil, ""
+	}
+	return to, fmt.Sprintf(", to the least loaded of the first %d in its order", n)
 }
 
 // leaves says why an agent may not keep the SVM that it has, or is empty.
@@ -160,8 +178,11 @@ func (x *explainer) returns(has *Candidate) bool {
 func (x *explainer) shallMove(has *Candidate) bool {
 	l, share := x.s.ledger, x.share(has.group)
 	a := &l.accounts[has.index]
-	return l.calm.Load() && a.traits.Load()&traitUsable != 0 && share.above(x.s.agents(has.index), a.weight.Load()) &&
-		mix(x.agent^mix(uint64(l.window.Load())^movingSalt))>>48 < share.moving
+	agents, weight := x.s.agents(has.index), a.weight.Load()
+	if !l.calm.Load() || a.traits.Load()&traitUsable == 0 || !share.above(agents+x.astray(), weight) {
+		return false
+	}
+	return !share.above(agents, weight) || mix(x.agent^mix(uint64(l.window.Load())^movingSalt))>>48 < share.moving
 }
 
 // group returns the usable SVMs of a group that are not suspect, in the usual order.
@@ -186,15 +207,22 @@ func (x *explainer) place() (*Candidate, string) {
 	if to, why := x.roomy(group); to != nil {
 		return to, why
 	}
+	best, n := x.leastLoaded(group)
+	return best, fmt.Sprintf("the least loaded of the first %d in its order: all have their share of agents", n)
+}
+
+// leastLoaded returns the SVM of a group with the smallest load for its capacity, of those
+// that are looked at: so many. Those that are open to the agent come before the others.
+func (x *explainer) leastLoaded(group []*Candidate) (best *Candidate, looked int) {
 	look := group[:min(len(group), LookDeep)]
-	best := look[0]
+	best = look[0]
 	for _, c := range look {
 		a, b := x.open(c.index), x.open(best.index)
 		if a && !b || a == b && c.Load*best.Capacity < best.Load*c.Capacity {
 			best = c
 		}
 	}
-	return best, fmt.Sprintf("the least loaded of the first %d in its order: all have their share of agents", len(look))
+	return best, len(look)
 }
 
 // roomy returns the first of a group that has room for the agent, or what the policy

@@ -1,10 +1,6 @@
 package discovery
 
-import (
-	"math/bits"
-
-	"github.com/svmgate/svmgate/store"
-)
+import "github.com/svmgate/svmgate/store"
 
 // A group is the SVMs of one class as a walk goes over them. In a candidate set
 // it has just its members; while the set does not stand, members are all SVMs of
@@ -13,37 +9,6 @@ type group struct {
 	members []member
 	large   *large // nil if the class is small
 	alike          // empty if it is large
-}
-
-// large is what a large class has beside its members: which slots of the circle
-// they own, and their indexes as bits. While the set does not stand, indexes is
-// nil and the walk filters.
-type large struct {
-	slots   *slotBits
-	indexes []uint64
-
-	// sole has the owner of each slot, or many, in their order; and ranks how many
-	// slots are before each 64. A set's own are few and near each other, where the
-	// circle's would have to come from all over memory.
-	sole  []uint16
-	ranks *[circleSlots / 64]uint32
-}
-
-// many stands for owners that are more than one, or are not known here.
-const many = 1<<16 - 1
-
-// ownerOf returns the index of a slot's only owner, or many.
-func (l *large) ownerOf(slot int) uint16 {
-	if l.sole == nil {
-		return many
-	}
-	before := l.slots[slot/64] & (1<<(slot%64) - 1)
-	return l.sole[int(l.ranks[slot/64])+bits.OnesCount64(before)]
-}
-
-func (l *large) has(index uint32) bool {
-	i := index / 64
-	return int(i) < len(l.indexes) && l.indexes[i]>>(index%64)&1 == 1
 }
 
 // A walk goes over the groups of a question, best first, and fills the answer.
@@ -251,9 +216,8 @@ func (w *walk) tell() {
 // usable applies what changes from moment to moment, and what this question
 // excludes.
 func (w *walk) usable(index uint32) bool {
-	traits := w.s.ledger.accounts[index].traits.Load()
-	if w.suspects || w.exact || traits&traitSuspect != 0 || !w.s.table.Ready(int(index)) {
-		if !w.usableNow(int(index), traits) {
+	if w.suspects || w.exact || w.s.ledger.suspect(index) || !w.s.table.Ready(int(index)) {
+		if !w.usableNow(int(index)) {
 			return false
 		}
 	}
@@ -261,8 +225,8 @@ func (w *walk) usable(index uint32) bool {
 }
 
 // usableNow is what usable needs to know of few SVMs.
-func (w *walk) usableNow(i int, traits uint32) bool {
-	state := w.s.table.Load(i).State()
+func (w *walk) usableNow(i int) bool {
+	state, traits := w.s.table.Load(i).State(), w.s.ledger.accounts[i].traits.Load()
 	suspect := state == store.Suspect || traits&traitSuspect != 0
 	switch {
 	case state == store.Draining, state == store.Down && traits&traitHeld == 0, suspect != w.suspects:

@@ -176,6 +176,7 @@ func TestDamagedLengthOfARecordHidesNoOther(t *testing.T) {
 	keys := make([]Key, 20)
 	for n := range keys {
 		row := tenantRow{Name: fmt.Sprint("tenant ", n), Description: strings.Repeat("x", n)}
+		row.Administration = Administration{"s", "a", "u", "i", "t"} // many zeros in a row would look like lengths
 		keys[n] = Key{KindTenant, TenantID{byte(n + 1)}}
 		starts = append(starts, len(list))
 		list = appendRecord(list, &Record{Key: keys[n], Version: Version{Clock: worldEpoch, Node: 1}, Value: row.encode()})

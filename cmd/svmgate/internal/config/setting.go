@@ -115,7 +115,7 @@ var Table = []Setting{
 		parse: prefixes(func(c *Config) *[]netip.Prefix { return &c.TLSTerminatedBy }),
 	}, {
 		Name: "trusted-proxy", List: true, Allowed: wantPrefixes,
-		Help:  "proxies whose X-Forwarded-For is believed",
+		Help:  "proxies whose X-Forwarded-For and X-Forwarded-Host are believed",
 		parse: prefixes(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies }),
 	}, {
 		Name: "insecure", List: true, Allowed: "some of agent, admin, ops, cluster",

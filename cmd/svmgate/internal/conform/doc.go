@@ -10,7 +10,6 @@
 //	go test ./cmd/svmgate/internal/conform -run TestConformance -v
 //
 // With -conform.report FILE the same goes to a file. TestHostileXML sends what no
-// honest client sends. TestKilledInCreateTenant and TestKilledInDeleteTenant have the
-// gateway killed while it calls Kaspersky Security Center; with -conform.kills at every
-// call, before and after it is handled.
+// honest client sends. TestKilled has the gateway killed while it calls Kaspersky
+// Security Center; with -conform.kills at every call, before and after it is handled.
 package conform

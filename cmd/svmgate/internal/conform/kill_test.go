@@ -219,9 +219,15 @@ func (k *killing) wholeKSC(when string, want ksctest.Holding) {
 	}
 }
 
+// TestKilled kills a gateway that makes or removes a tenant.
+func TestKilled(t *testing.T) {
+	t.Run("in CreateTenant", killedInCreate)
+	t.Run("in DeleteTenant", killedInDelete)
+}
+
 // Whenever a gateway dies that makes a tenant, nothing of the tenant is anywhere once it
 // is back.
-func TestKilledInCreateTenant(t *testing.T) {
+func killedInCreate(t *testing.T) {
 	t.Parallel()
 	k := newKilling(t)
 	kills := everyMoment(func(n int, when string) bool {
@@ -249,7 +255,7 @@ func TestKilledInCreateTenant(t *testing.T) {
 
 // Whenever a gateway dies that removes a tenant, all of the tenant is there once it is
 // back, or nothing.
-func TestKilledInDeleteTenant(t *testing.T) {
+func killedInDelete(t *testing.T) {
 	t.Parallel()
 	k := newKilling(t)
 	id, made := "", 0

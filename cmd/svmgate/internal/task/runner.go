@@ -38,8 +38,9 @@ type Runner struct {
 	results  int             // bytes of their results, likewise
 }
 
-// New returns a Runner for cfg, and begins to undo what was interrupted. Stop it before the
-// table is closed. If cfg is wrong the error says how.
+// New returns a Runner for cfg, and begins to undo what was interrupted: the table must
+// know by then what other gateways know of its tasks. Stop it before the table is closed.
+// If cfg is wrong the error says how.
 func New(cfg Config) (*Runner, error) {
 	if cfg.Table == nil || cfg.Node == "" {
 		return nil, errors.New("task: Config.Table and Config.Node must be set")

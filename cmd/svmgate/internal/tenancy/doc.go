@@ -14,6 +14,13 @@
 //     begun, an error changes nothing; from then on it is gone on with.
 //   - CreateTenantReport makes a protection report.
 //
+// What was made for a tenant is remembered with it ([store.Administration].Artifacts), and
+// nothing else is removed: a virtual Administration Server that somebody made otherwise and
+// recorded fails DeleteTenant with artifacts, before anything is changed.
+//
+// A password is overwritten as soon as Kaspersky Security Center has it, and is in no log,
+// error, note or result.
+//
 // Without any Kaspersky Security Center configured, complete tenants can be neither made
 // nor switched nor removed in this way (KSC_ServiceNotConfigured), as documented; with
 // "none" everything is recorded here only.
