@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -11,6 +12,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/viis"
+	"github.com/svmgate/svmgate/store"
 )
 
 // newTenancy begins to do what tasks ask for, those first that were interrupted.
@@ -18,7 +20,7 @@ func (a *assembly) newTenancy() error {
 	c := &a.settings.Config
 	cfg := tenancy.Config{Table: a.table, Node: c.NodeName, Servers: a.servers, RecordOnly: c.KSCNone, Log: a.opt.Log}
 	if a.replica != nil {
-		cfg.Alive = a.alive
+		cfg.Alive, cfg.Spread = a.alive, a.spread
 	}
 	var err error
 	a.tenancy, err = tenancy.New(cfg)
@@ -60,6 +62,13 @@ func (a *assembly) guide() *tenancy.Guide {
 		guide.KSC, guide.URLs = a.servers, a.settings.KSC
 	}
 	return guide
+}
+
+// spread waits until one other gateway has a record on disk, or for a second.
+func (a *assembly) spread(ctx context.Context, key store.Key) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	a.replica.Confirm(ctx, []store.Key{key}, 2)
 }
 
 // alive reports whether a gateway is there, and when it was last. One that left is not

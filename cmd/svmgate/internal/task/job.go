@@ -70,6 +70,9 @@ func (j *Job) note(stage string, percent int, notes []byte, noReturn bool) error
 		return err
 	}
 	j.Task = next // when undoing, what is on disk will do
+	if spread := j.runner.cfg.Spread; spread != nil && !j.undoing {
+		spread(j.ctx, store.Key{Kind: store.KindTask, ID: next.ID})
+	}
 	return nil
 }
 

@@ -99,7 +99,7 @@ type Spec struct {
 	Quick bool
 }
 
-// Config configures a [Runner]. All fields but Alive and Log are required.
+// Config configures a [Runner]. Table, Node and Procedures are required.
 type Config struct {
 	Table *store.Table
 	Node  string // name of this gateway
@@ -111,6 +111,11 @@ type Config struct {
 	// when, as far as it is known. If nil, there are no other gateways, and none will
 	// come back.
 	Alive func(node string) (alive bool, since time.Time)
+
+	// Spread waits until another gateway, too, has a record on disk, but not for long. It
+	// is called for every note before what that announces is done: should this gateway
+	// never come back, the other one knows what to undo. If nil, nobody waits.
+	Spread func(ctx context.Context, key store.Key)
 
 	// Text puts an error into words for [store.Task.Error]; if nil, its own are taken.
 	Text func(error) string

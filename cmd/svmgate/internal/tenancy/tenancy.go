@@ -16,6 +16,8 @@ type Config struct {
 	Table *store.Table
 	Node  string                                          // name of this gateway
 	Alive func(node string) (alive bool, since time.Time) // see [task.Config]
+	// Spread waits until another gateway has a record; see [task.Config].
+	Spread func(ctx context.Context, key store.Key)
 
 	// Servers are the Kaspersky Security Centers; nil if there are none.
 	Servers *ksc.Servers
@@ -38,7 +40,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{cfg: cfg}
 	var err error
 	s.tasks, err = task.New(task.Config{
-		Table: cfg.Table, Node: cfg.Node, Alive: cfg.Alive, Text: taskText, Log: cfg.Log,
+		Table: cfg.Table, Node: cfg.Node, Alive: cfg.Alive, Spread: cfg.Spread, Text: taskText, Log: cfg.Log,
 		Procedures: []task.Procedure{
 			createTenant{s}, deleteTenant{s}, changeActivation{Service: s}, createReport{Service: s},
 		},
