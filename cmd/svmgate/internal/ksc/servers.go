@@ -123,7 +123,7 @@ func (s *Servers) choose(ctx context.Context, site Site) (*place, error) {
 	// that end while we ask may not, so they stay for this once.
 	maps.DeleteFunc(s.places, func(p *place, _ struct{}) bool { return p.over.Load() })
 	free := s.free(ctx, centers, false)
-	if silent := func(r room) bool { return r.err != nil }; roomiest(free).left <= 0 && slices.ContainsFunc(free, silent) {
+	if silent := func(r room) bool { return r.err != nil && passing(r.err) }; roomiest(free).left <= 0 && slices.ContainsFunc(free, silent) {
 		free = s.free(ctx, centers, true)
 	}
 	best := roomiest(free)
