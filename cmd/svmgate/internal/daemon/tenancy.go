@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cluster"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
@@ -71,15 +72,27 @@ func (a *assembly) spread(ctx context.Context, key store.Key) {
 	a.replica.Confirm(ctx, []store.Key{key}, 2)
 }
 
-// alive reports whether a gateway is there, and when it was last. One that left is not
-// known any more.
+// alive reports whether a gateway is there, and when it was last.
 func (a *assembly) alive(node string) (alive bool, since time.Time) {
-	for _, m := range a.replica.Members() {
+	return aliveAmong(a.replica.Members(), node, time.Now())
+}
+
+// aliveAmong takes everybody to be alive if fewer than half are: then it is this gateway
+// that is cut off. Who left is not known any more.
+func aliveAmong(members []cluster.Member, node string, now time.Time) (alive bool, since time.Time) {
+	there := 0
+	for _, m := range members {
+		if m.State != "dead" {
+			there++
+		}
 		if m.Name == node {
-			return m.State != "dead", m.Seen
+			alive, since = m.State != "dead", m.Seen
 		}
 	}
-	return false, time.Time{}
+	if 2*there < len(members) {
+		return true, now
+	}
+	return alive, since
 }
 
 // newIntegration returns the Integration Server's API.

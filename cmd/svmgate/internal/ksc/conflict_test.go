@@ -333,3 +333,27 @@ func TestNobodySendsUsElsewhere(t *testing.T) {
 		t.Errorf("Capacity = %+v", got)
 	}
 }
+
+// TestAFolderThatHasOurIdOnly stays: after a KSC was restored from a backup, an id may be
+// another folder's.
+func TestAFolderThatHasOurIdOnly(t *testing.T) {
+	k := start(t, ksctest.Config{})
+	s := open(t, config(k))
+	var n notes
+	site, err := s.Make(t.Context(), wanted(), []byte(password), n.note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := k.AddFolder(ksctest.Managed, ksc.RootFolder)
+	other := k.AddFolder(root, "Another tenant")
+	site.Folder = int64(other)
+	if err := s.Remove(t.Context(), site, n.note); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range k.Holds().Folders {
+		if f.ID == other {
+			return
+		}
+	}
+	t.Error("another tenant's folder is gone")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Remove removes what was made of site, in the reverse order, whatever state it is in:
@@ -137,11 +138,13 @@ func (w *work) removeFolder(ctx context.Context) error {
 	return err
 }
 
-// ourFolders returns the ids of the site's folders: one, likewise.
+// ourFolders returns the ids of the site's folders: one, likewise. An id alone is no proof:
+// a KSC that was restored from a backup gives it to another. So a folder that somebody
+// has given another name stays.
 func (w *work) ourFolders(ctx context.Context) (ids []int64, err error) {
 	_, folders, err := w.folders(ctx)
 	for _, g := range folders {
-		if w.site.marked(g.Name) || w.site.Folder != 0 && g.ID == w.site.Folder {
+		if w.site.marked(g.Name) || w.site.Folder != 0 && g.ID == w.site.Folder && strings.EqualFold(g.Name, w.site.Name) {
 			ids = append(ids, g.ID)
 		}
 	}
