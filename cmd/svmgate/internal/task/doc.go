@@ -14,7 +14,7 @@
 //   - A task that its gateway's end interrupted (a stop, a crash) is undone when the
 //     gateway is back, and is Failed then. Until then it stays as it was.
 //   - If that gateway never comes back, canceling the task at any other gateway, once its
-//     own has not been a live member for [AdoptAfter], makes that other gateway undo it.
+//     own has not been a live member for [AdoptAfter] ([Config].Alive says so), makes that other gateway undo it.
 //     Before that, canceling waits for its gateway. Nobody undoes anything unasked: a
 //     gateway that is cut off may well be doing its work.
 //   - Some work can not be undone once it has begun ([Job.PointOfNoReturn]). It is gone on

@@ -126,6 +126,7 @@ type fakeCenters struct {
 	capacity []ksc.Capacity
 	err      error
 	asked    []ksc.Site
+	disabled bool
 }
 
 func (f *fakeCenters) Describe(ctx context.Context, site ksc.Site) (ksc.VServer, bool, error) {
@@ -134,7 +135,7 @@ func (f *fakeCenters) Describe(ctx context.Context, site ksc.Site) (ksc.VServer,
 		return ksc.VServer{}, false, errors.New("nobody bounds the wait")
 	}
 	name, ok := f.names[site.Server]
-	return ksc.VServer{UID: site.Server, Name: name}, ok, f.err
+	return ksc.VServer{UID: site.Server, Name: name, Enabled: !f.disabled}, ok, f.err
 }
 
 func (f *fakeCenters) Capacity(context.Context) []ksc.Capacity { return f.capacity }
@@ -218,6 +219,9 @@ func TestStepOfTheVirtualServer(t *testing.T) {
 	}}
 	p.guide.KSC, p.guide.URLs = fake, []string{"https://other.example:13299", "https://ksc.example:13299"}
 	p.step(tenant.ID, 1).says(t, StepDone, "uid-1 at ksc.example, with the account acme-admin; https://ksc.example:13299 has it, by the name Acme Ltd")
+	fake.disabled = true
+	p.step(tenant.ID, 1).says(t, StepMissing, "uid-1 at ksc.example, with the account acme-admin; https://ksc.example:13299 has it, by the name Acme Ltd, and it is disabled there")
+	fake.disabled, fake.asked = false, fake.asked[:1]
 	want := ksc.Site{KSC: "https://ksc.example:13299", Mark: tenant.ID.String(), Name: "acme", User: "acme-admin", Server: "uid-1"}
 	if diff := cmp.Diff([]ksc.Site{want}, fake.asked); diff != "" {
 		t.Errorf("asked for (-want +got):\n%s", diff)

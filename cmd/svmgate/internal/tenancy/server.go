@@ -70,6 +70,10 @@ func (g *Guide) confirm(ctx context.Context, t *store.Tenant, s *Step) string {
 		s.State = StepMissing
 		s.Found += ", as recorded; but " + site.KSC + " has no such virtual server"
 		s.Remedy = "delete the tenant and create it by POST /api/2.0/virtualization/tenants, which makes one"
+	case !v.Enabled:
+		s.State = StepMissing
+		s.Found += fmt.Sprintf("; %s has it, by the name %s, and it is disabled there", site.KSC, v.Name)
+		s.Remedy = "enable the virtual server in Kaspersky Security Center"
 	default:
 		s.Found += fmt.Sprintf("; %s has it, by the name %s", site.KSC, v.Name)
 	}
