@@ -69,14 +69,15 @@ type place struct {
 	openstack  bool
 }
 
-// svmLine is what an answer says of an SVM: one cache line, because every answer
-// looks at some of them, and they lie wherever they lie.
+// svmLine is what an answer says of an SVM, and what its place in the order comes from:
+// one cache line, because every answer looks at some of them, and they lie wherever they
+// lie.
 type svmLine struct {
 	svm      *store.SVM
 	fragment string // JSON, see appendFragment
 	print    uint64 // fingerprint of id and address
-	place    place
-	_        [16]byte
+	weighed
+	place place
 }
 
 // words number the strings that settings and SVMs share, so that candidate sets
@@ -247,7 +248,7 @@ func (s *Selector) compileSVM(e *store.SVMEntry, w *words) (svmFacts, svmLine) {
 	}
 	return f, svmLine{
 		svm: &e.SVM, fragment: string(appendFragment(nil, &e.SVM)),
-		print: xxhash.Sum64String(string(e.ID[:]) + e.Address), place: f.place,
+		print: xxhash.Sum64String(string(e.ID[:]) + e.Address), weighed: memberOf(e).weighed, place: f.place,
 	}
 }
 

@@ -29,8 +29,7 @@ func (m weighed) weight() int { return int(^uint64(0) / m.inverse) }
 // A circle says which SVMs own a slot. It depends on the ids and capacities of
 // the table's SVMs and on nothing else.
 type circle struct {
-	members []member  // what it was built from
-	byIndex []weighed // the same, by index
+	members []member // what it was built from
 	scale   int
 	all     large // of all members
 }
@@ -48,10 +47,8 @@ func (c *circle) follow(members []member) *circle {
 	if len(members) <= SmallClass {
 		return next
 	}
-	next.byIndex = make([]weighed, members[len(members)-1].index+1)
 	owned := make([]uint64, 0, len(members)*fullSlots) // slot, then index
 	for _, m := range members {
-		next.byIndex[m.index] = m.weighed
 		for j := range slotCount(m.weight(), next.scale) {
 			owned = append(owned, uint64(slot(m.hash, j))<<32|uint64(m.index))
 		}

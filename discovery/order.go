@@ -133,7 +133,7 @@ func (w *walk) meet(owners []uint16, n int) {
 // cheaper reports whether a comes before b where the first probe is the same. Of
 // SVMs that weigh alike it looks at the premixes, as leaders do.
 func (w *walk) cheaper(a, b uint32) bool {
-	m, o := &w.c.circle.byIndex[a], &w.c.circle.byIndex[b]
+	m, o := &w.c.lines[a].weighed, &w.c.lines[b].weighed
 	if m.inverse == o.inverse && m.inverse >= inverse(maxAlike) {
 		x, y := premix(w.agent^m.hash), premix(w.agent^o.hash)
 		if max(x, y)-min(x, y) >= leadGap {
