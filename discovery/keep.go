@@ -138,7 +138,7 @@ func (w *walk) moves(group int) bool {
 	case share.above(agents, weight):
 		return mix(w.agent^mix(uint64(l.window.Load())^movingSalt))>>48 < share.moving
 	default:
-		return share.above(agents+w.astray(), weight)
+		return w.astray() > 0 && share.above(agents+1, weight)
 	}
 }
 
