@@ -59,7 +59,8 @@ func TestPointOfNoReturn(t *testing.T) {
 		table := openTable(t, "a", d)
 		var failing atomic.Bool
 		failing.Store(true)
-		undone, done := false, 0
+		var undone atomic.Bool
+		var done atomic.Int64
 		p := &fake{name: "Remove",
 			do: func(ctx context.Context, j *Job) error {
 				if err := j.PointOfNoReturn("removing", 50, []byte("server 7")); err != nil {
@@ -68,13 +69,13 @@ func TestPointOfNoReturn(t *testing.T) {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if done++; failing.Load() {
+				if done.Add(1); failing.Load() {
 					return errBroken
 				}
 				return nil
 			},
 			commit: func(_ *store.Tx, j *Job) ([]byte, error) { return j.Task.Notes, nil },
-			undo:   func(context.Context, *Job) error { undone = true; return nil },
+			undo:   func(context.Context, *Job) error { undone.Store(true); return nil },
 		}
 		first := start(t, table, p)
 		id := begin(t, first, Spec{Procedure: p})
@@ -88,14 +89,14 @@ func TestPointOfNoReturn(t *testing.T) {
 		table = openTable(t, "a", d)
 		start(t, table, p)
 		pass(10 * time.Second)
-		before := done
+		before := done.Load()
 		failing.Store(false)
 		pass(time.Minute)
 		if got := is(t, table, id, store.TaskCompleted, nil); string(got.Result) != "server 7" {
 			t.Errorf("its result is %q", got.Result)
 		}
-		if undone || before < 6 || done != before+1 {
-			t.Errorf("undone: %v; tried %d times, and then %d", undone, before, done-before)
+		if undone.Load() || before < 6 || done.Load() != before+1 {
+			t.Errorf("undone: %v; tried %d times, and then %d", undone.Load(), before, done.Load()-before)
 		}
 	})
 }
