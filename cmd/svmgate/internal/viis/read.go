@@ -21,6 +21,7 @@ const (
 	maxComment   = 4 << 10 // a comment, or white space in one place
 	maxReference = 16      // &#x1F600; and the like, leading zeros included
 	maxComments  = 100     // so many comments
+	maxPieces    = 18_000  // of text: as many as fit of what is written for "]]>"
 )
 
 // An element is what a body may have in one place, and where it is read to. The zero
@@ -64,6 +65,7 @@ type reader struct {
 	limit    int    // where it must have ended
 	what     string // what it is, for who made it too long
 	comments int
+	pieces   int      // of text
 	inside   []string // names of the open elements
 	leaf     *element // the innermost one, if that may have text
 	text     []byte   // what of it was read
@@ -231,6 +233,11 @@ func (r *reader) token() (xml.Token, error) {
 			if r.comments++; r.comments > maxComments {
 				return nil, r.bad("there are more than %d comments", maxComments)
 			}
+		case xml.CharData:
+			if r.pieces++; r.pieces > maxPieces {
+				return nil, r.bad("the text is in more than %d pieces", maxPieces)
+			}
+			return token, nil
 		case xml.ProcInst:
 			if t.Target != "xml" || r.begin != 0 {
 				return nil, r.bad("no processing instruction is read here but an XML declaration at the very begin")

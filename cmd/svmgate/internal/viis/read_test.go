@@ -153,7 +153,7 @@ func TestRefusedBodies(t *testing.T) {
 		{"a tag that is too long", `<tenant a="` + strings.Repeat("x", maxTag) + `"/>`, "longer than 1024 bytes"},
 		{"too many comments", strings.Repeat("<!---->", maxComments+1) + whole, "more than 100 comments"},
 		{"a name that is too long", "<tenant><name>" + strings.Repeat("x", maxName+1) + "</name></tenant>", "<name> is longer than 256 bytes"},
-		{"user data that is too long", simpleWith("<userData>" + strings.Repeat("<![CDATA[x]]>", maxText+1) + "</userData>"), "<userData> is longer than 65536 bytes"},
+		{"user data that is too long", simpleWith("<userData>" + strings.Repeat("<![CDATA["+strings.Repeat("x", 1000)+"]]>", maxText/1000+1) + "</userData>"), "<userData> is longer than 65536 bytes"},
 
 		{"no name", "<tenant><type>Simple</type></tenant>", "must have a <name>"},
 		{"a name of white space", "<tenant><name> \n</name><type>Simple</type></tenant>", "must have a <name>"},
@@ -238,6 +238,18 @@ func TestAddresses(t *testing.T) {
 	} {
 		if got := isAddress(s); got != want {
 			t.Errorf("isAddress(%q) = %v, want %v", s, got, want)
+		}
+	}
+}
+
+// TestTextInPieces: user data that fits is read again as it is written, however often it
+// has what ends a CDATA section.
+func TestTextInPieces(t *testing.T) {
+	for piece, want := range map[string]bool{"]]]]><![CDATA[>": true, "]]><![CDATA[": false} {
+		head, tail := "<tenant><name>acme</name><type>Simple</type><userData><![CDATA[", "]]></userData></tenant>"
+		body := head + strings.Repeat(piece, (MaxBody-len(head)-len(tail))/len(piece)) + tail
+		if _, _, err := readTenant([]byte(body)); (err == nil) != want {
+			t.Errorf("%q in %d bytes: %v", piece, len(body), err)
 		}
 	}
 }
