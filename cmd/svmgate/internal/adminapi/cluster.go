@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -183,6 +184,7 @@ func (a *API) postKeys(c *call) error {
 	if err != nil || !slices.Contains([]int{16, 24, 32}, len(key)) { // the text is a secret: the answer does not repeat it
 		return refuse(400, "invalid_field", "key must be 16, 24 or 32 bytes in base64, as svmgate cluster keys generate makes them")
 	}
+	c.note(audit.Entry{Type: "cluster_key", Message: change + "s a gossip key"})
 	return a.changeKeys(c, cluster.KeyChange(change), key)
 }
 
