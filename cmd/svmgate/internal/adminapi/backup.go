@@ -130,7 +130,9 @@ func (a *API) restore(c *call) error {
 		return refuse(400, "invalid_backup", "nothing was changed: "+err.Error())
 	}
 	s, err := a.table.RestoreAsNew(kept, kept.Size())
-	c.note(audit.Entry{Type: "restore", Message: "restored a backup as new changes", After: s})
+	if s.Records > 0 {
+		c.note(audit.Entry{Type: "restore", Message: "restored a backup as new changes", After: s})
+	}
 	if errors.Is(err, store.ErrBackup) {
 		return refuse(400, "invalid_backup", err.Error())
 	}

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/svmgate/svmgate/store"
@@ -36,10 +35,9 @@ type Entry struct {
 	// Before and After are what it was and what it is, as JSON shows it: nil if there
 	// was nothing, or is nothing any more.
 	Before, After any
-}
 
-// Always reports whether an action is told even if it changed nothing.
-func (e *Entry) always() bool { return e.Before == nil && e.After == nil }
+	Always bool // told even if nothing changed
+}
 
 // Note writes an entry into the change that makes it true. It tells only the fields
 // that differ, and nothing at all if an object is as before.
@@ -60,7 +58,7 @@ func Note(tx *store.Tx, who Who, e Entry) error {
 			}
 			return same
 		})
-		if len(before)+len(after) == 0 && !e.always() {
+		if len(before)+len(after) == 0 && !e.Always {
 			return nil
 		}
 	}
@@ -108,16 +106,17 @@ func evidence(all map[string]json.RawMessage) (json.RawMessage, error) {
 	if all == nil {
 		return nil, nil
 	}
-	size := 0
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if size += len(name) + len(all[name]); len(all[name]) > maxField || size > store.MaxEvidence/2 {
-			size -= len(all[name])
-			all[name] = fmt.Appendf(nil, `"… %d bytes"`, len(all[name]))
+	for name, value := range all {
+		if len(value) > maxField {
+			all[name] = fmt.Appendf(nil, `"… %d bytes"`, len(value))
 		}
 	}
 	out, err := json.Marshal(all)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
+	}
+	if len(out) > store.MaxEvidence {
+		return fmt.Appendf(nil, `{"…":"%d fields, %d bytes"}`, len(all), len(out)), nil
 	}
 	return out, nil
 }

@@ -21,7 +21,7 @@ func Switch(tx *store.Tx, who Who, id store.TenantID, active bool) error {
 	name := strconv.Quote(after.Name)
 	err := Note(tx, who, Entry{
 		Type: "tenant_" + verb, Message: verb + "d tenant " + name, Tenant: id,
-		Before: map[string]any{"status": before.Status}, After: map[string]any{"status": after.Status},
+		Before: map[string]any{"status": before.Status}, After: map[string]any{"status": after.Status}, Always: true,
 	})
 	if err != nil || before.Status == after.Status {
 		return err
