@@ -14,7 +14,7 @@ const (
 	maxArena  = 1 << 20 // bytes of a bucket's records that are kept, not to scan it twice
 
 	turnAfter = 100 * time.Microsecond // of work, others have a turn
-	restAfter = 500 * time.Microsecond // of work comes as much rest, or a bit more: pauses are a millisecond or longer
+	restAfter = time.Millisecond       // of work comes as much rest, or a bit more: pauses are a millisecond or longer
 	maxRest   = 20 * time.Millisecond
 	turnEvery = 16 // records take much less than turnAfter, and much more than to look at the clock
 )
