@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	if os.Getenv(insideKey) != "" || len(missing()) > 0 {
+	if os.Getenv(insideKey) != "" || os.Getenv(programKey) != "" || len(missing()) > 0 {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "lab")
@@ -48,7 +48,7 @@ func missing() []string {
 	if os.Geteuid() != 0 {
 		list = append(list, "root")
 	}
-	for _, tool := range []string{"unshare", "nsenter", "taskset", "ip", "nft"} {
+	for _, tool := range []string{"unshare", "nsenter", "taskset", "chrt", "ip", "nft"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			list = append(list, tool)
 		}
