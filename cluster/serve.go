@@ -9,9 +9,10 @@ import (
 
 // Bounds of what a donor does for one question.
 const (
-	maxServed = 2       // pulls at a time
-	maxRead   = 1 << 16 // records looked at: where little differs, that is little to send
-	maxArena  = 1 << 20 // bytes of a bucket's records that are kept, not to scan it twice
+	maxServed = 2               // pulls at a time
+	maxRead   = 1 << 16         // records looked at: where little differs, that is little to send
+	maxArena  = 1 << 20         // bytes of a bucket's records that are kept, not to scan it twice
+	maxTaken  = 3 * time.Second // until whoever asked has something: others may have long turns
 
 	turnAfter = 100 * time.Microsecond // of work, others have a turn
 	restAfter = time.Millisecond       // of work comes as much rest, or a bit more: pauses are a millisecond or longer
@@ -40,7 +41,8 @@ func (r *repair) servePull(peer string, body []byte) ([]byte, error) {
 	s := servings.Get().(*serving)
 	defer s.free()
 	s.table, s.life, s.turns = r.table, r.life, r.turns
-	s.began, s.turned = time.Now(), time.Now()
+	s.asked = time.Now()
+	s.began, s.turned = s.asked, s.asked
 	s.buf = make([]byte, deliveryHead, maxChunk+deliveryHead)
 	more, next := s.serve(from, all)
 	s.rest()
@@ -58,6 +60,7 @@ type serving struct {
 	table    Table
 	turns    *turnstile
 	life     context.Context
+	asked    time.Time
 	began    time.Time // to work, after it rested
 	turned   time.Time // to work, after others had a turn
 	buf      []byte
@@ -87,7 +90,7 @@ func (s *serving) serve(from position, all []wanted) (more bool, next position) 
 		if w.bucket != from.bucket {
 			from = position{bucket: w.bucket}
 		}
-		if s.read > maxRead {
+		if s.read > maxRead || i > 0 && time.Since(s.asked) > maxTaken {
 			return true, from
 		}
 		if more, next := s.bucket(from, w); more {

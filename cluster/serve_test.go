@@ -88,6 +88,7 @@ func TestDonorGivesTurns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Outside the bubble, in which no time passes while somebody reads a pipe.
 	turns, n := &turnstile{in: in, out: out, passed: make(chan struct{})}, 0
 	turns.work.Go(func() {
 		var b [1]byte
@@ -99,18 +100,37 @@ func TestDonorGivesTurns(t *testing.T) {
 			turns.passed <- struct{}{}
 		}
 	})
-	table := &slow{work: func(d time.Duration) {
-		for began := time.Now(); time.Since(began) < d; {
+	table := &slow{work: time.Sleep}
+	synctest.Test(t, func(t *testing.T) {
+		donor := repair{table: table, serving: make(chan struct{}, 1), life: t.Context(), turns: turns}
+		if _, err := donor.servePull("x", askFor(2)); err != nil {
+			t.Error(err)
 		}
-	}}
-	donor := repair{table: table, serving: make(chan struct{}, 1), life: t.Context(), turns: turns}
-	if _, err := donor.servePull("x", askFor(2)); err != nil {
-		t.Fatal(err)
-	}
+	})
 	turns.close()
-	// At every sixteenth record more than turnAfter has passed; at every fourth of
-	// these, or more often if the system was busy, it is time for a rest instead.
-	if looks := int(table.all / (turnEvery * slowRecord)); n < looks/3 {
-		t.Errorf("others had %d turns in %v of work, want one for each %v", n, table.all, turnAfter)
+	// At every sixteenth record more than turnAfter has passed; at every seventh of
+	// these it is time for a rest instead.
+	const between = turnEvery * slowRecord
+	if looks := int(table.all / between); n < looks*5/7 || looks < 20 {
+		t.Errorf("others had %d turns in %v of work, want one for each %v", n, table.all, between)
 	}
+}
+
+// It answers with what it has when others have had long turns: whoever asked would
+// give up, and ask for all of it again.
+func TestDonorAnswersInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const empty = 1 // buckets, or there would soon be enough to send
+		donor := repair{table: crowd{without: empty, scans: time.Second}, serving: make(chan struct{}, 1), life: t.Context()}
+		began := time.Now()
+		answer, err := donor.servePull("x", askFor(12))
+		took := time.Since(began)
+		d, _ := readDelivery(answer)
+		if err != nil || !d.more || d.next.bucket == 0 {
+			t.Errorf("%v, more %t, from bucket %d on; want that there is more, and from where on", err, d.more, d.next.bucket)
+		}
+		if took > pullTimeout/2 {
+			t.Errorf("it took %v", took)
+		}
+	})
 }

@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"errors"
 	"net"
+	"os"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 )
@@ -60,5 +63,37 @@ func TestTurnstile(t *testing.T) {
 	}
 	if late > rounds/20 { // it may have been found by chance, or the system was busy
 		t.Errorf("%d of %d that had come in had no turn", late, rounds)
+	}
+}
+
+// Whoever waits when it closes passes, and so does everybody later; no pipe stays open.
+func TestTurnstileCloses(t *testing.T) {
+	for range 100 {
+		turns, err := newTurnstile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var passing sync.WaitGroup
+		closed := make(chan struct{})
+		for range 4 {
+			passing.Go(func() {
+				for {
+					turns.pass()
+					select {
+					case <-closed:
+						return
+					default:
+					}
+				}
+			})
+		}
+		turns.close()
+		close(closed)
+		passing.Wait()
+		for _, f := range []*os.File{turns.in, turns.out} {
+			if err := f.Close(); !errors.Is(err, os.ErrClosed) {
+				t.Fatalf("an end of the pipe was open: %v", err)
+			}
+		}
 	}
 }
