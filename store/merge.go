@@ -25,6 +25,8 @@ func merge(have, got Record) (Record, bool) {
 	switch got.Key.Kind {
 	case KindVM:
 		return got, compareRegistrations(got, have) > 0
+	case KindEvent:
+		return got, compareRecords(got, have) < 0
 	default:
 		return got, compareRecords(got, have) > 0
 	}

@@ -330,6 +330,12 @@ func (r Record) check() error {
 		_, err = decodeTask(r.Key.ID, r.Value)
 	case KindTaskCancel:
 		_, err = decodeTaskCancel(r.Value)
+	case KindEvent:
+		_, err = decodeEvent(&r)
+	case KindObservation:
+		_, err = decodeObservation(r.Key.ID, r.Value)
+	case KindProtection:
+		_, err = decodeProtection(r.Value)
 	}
 	if err == nil && newest.Compare(r.Version) > 0 {
 		err = errAhead

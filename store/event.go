@@ -1,0 +1,206 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// An Event is something that happened and that somebody may want to prove later. It is
+// written once and never changes. Which gateway wrote it, and when, is its Version;
+// events are in the order of their versions.
+//
+// An event that two gateways wrote without knowing of each other has one id
+// ([OccasionID]), and of the two the earlier holds, everywhere.
+type Event struct {
+	ID   EventID `json:"id"`
+	Time Time    `json:"time"` // of Version; writers do not set it
+	Type string  `json:"type"` // words with a point between them, such as "svm.down"
+
+	// What it is about; zero where that is nothing of the kind.
+	Tenant TenantID `json:"tenant"`
+	VM     BIOSID   `json:"vm"`
+	SVM    SVMID    `json:"svm"`
+
+	Message string `json:"message"`
+
+	// Who did it, if somebody did: an account, and the address it came from. Before and
+	// After are JSON of what was changed, without secrets.
+	Actor  string          `json:"actor,omitzero"`
+	From   string          `json:"from,omitzero"`
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+
+	Version Version `json:"-"` // writers do not set it
+}
+
+// EventID identifies an event.
+type EventID [16]byte
+
+// NewEventID returns a fresh id, for what happens once; see [NewTenantID].
+func NewEventID() EventID { return EventID(uuid.Must(uuid.NewV7())) }
+
+// OccasionID is the id of an event of a type about something (a tenant, a VM, an SVM)
+// on an occasion, which some numbers identify: whoever finds out, it is the same id.
+func OccasionID(eventType string, about [16]byte, occasion ...uint64) EventID {
+	b := append([]byte(eventType), 0)
+	b = append(b, about[:]...)
+	for _, n := range occasion {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	sum := sha256.Sum256(b)
+	return EventID(sum[:16])
+}
+
+// ParseEventID reads a UUID; see [ParseTenantID].
+func ParseEventID[T string | []byte](s T) (EventID, error) { id, err := parseID(s); return id, err }
+
+// IsZero reports whether id is the zero value, which identifies nothing.
+func (id EventID) IsZero() bool { return id == EventID{} }
+
+func (id EventID) String() string { return uuid.UUID(id).String() }
+
+// MarshalText writes the canonical form; see [TenantID.MarshalText].
+func (id EventID) MarshalText() ([]byte, error) { return marshalID(id) }
+
+// UnmarshalText reads what [ParseEventID] reads; empty text is the zero id.
+func (id *EventID) UnmarshalText(b []byte) (err error) { *id, err = unmarshalID(b); return err }
+
+// Bounds of an event, in bytes.
+const (
+	maxEventType = 64
+	MaxMessage   = 1 << 10  // of Message
+	MaxEvidence  = 32 << 10 // of Before and of After
+)
+
+func (e *Event) encode() []byte {
+	out := newEncoder()
+	out.str(e.Type)
+	out.str(e.Message)
+	ids := [...][16]byte{e.Tenant, e.VM, e.SVM}
+	var have uint64
+	for i, id := range ids {
+		if id != ([16]byte{}) {
+			have |= 1 << i
+		}
+	}
+	out.uint(have)
+	for i, id := range ids {
+		if have&(1<<i) != 0 {
+			out.id(id)
+		}
+	}
+	out.str(e.Actor)
+	out.str(e.From)
+	out.str(string(e.Before))
+	out.str(string(e.After))
+	return out
+}
+
+func decodeEvent(r *Record) (Event, error) {
+	d := newDecoder(r.Value)
+	e := Event{ID: r.Key.ID, Version: r.Version, Time: milliTime(r.Version.Millis()), Type: d.str(), Message: d.str()}
+	have := d.uint()
+	for i, id := range []*[16]byte{(*[16]byte)(&e.Tenant), (*[16]byte)(&e.VM), (*[16]byte)(&e.SVM)} {
+		if have&(1<<i) != 0 {
+			*id = d.id()
+		}
+	}
+	e.Actor, e.From, e.Before, e.After = d.str(), d.str(), d.bytes(), d.bytes()
+	return e, d.err
+}
+
+func (e *Event) validate() error {
+	word := func(r rune) bool { return r != '.' && r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }
+	switch {
+	case e.ID.IsZero():
+		return fieldError("id", "", "must identify the event")
+	case e.Type == "" || len(e.Type) > maxEventType || strings.ContainsFunc(e.Type, word):
+		return fieldError("type", e.Type, "must be up to %d bytes of small letters, digits, points and underlines", maxEventType)
+	}
+	for _, f := range []struct {
+		name, value string
+		most        int
+	}{{"message", e.Message, MaxMessage}, {"actor", e.Actor, maxName}, {"from", e.From, maxName}} {
+		if err := checkText(f.name, f.value, f.most); err != nil {
+			return err
+		}
+	}
+	for name, v := range map[string]json.RawMessage{"before": e.Before, "after": e.After} {
+		if len(v) > MaxEvidence || len(v) > 0 && !json.Valid(v) {
+			return fieldError(name, string(v), "must be JSON of up to %d bytes", MaxEvidence)
+		}
+	}
+	return nil
+}
+
+// Emit writes an event, unless there is one with its id.
+func (tx *Tx) Emit(e Event) (bool, error) {
+	if err := e.validate(); err != nil {
+		return false, err
+	}
+	if !tx.current(KindEvent, e.ID).Version.IsZero() {
+		return false, nil
+	}
+	return tx.put(KindEvent, e.ID, e.encode()), nil
+}
+
+// EventOf reads the event in a record of [News]; false if it is none.
+func EventOf(r *Record) (Event, bool) {
+	if r.Key.Kind != KindEvent || r.Deleted() {
+		return Event{}, false
+	}
+	e, err := decodeEvent(r)
+	return e, err == nil
+}
+
+// Wrote reports whether this gateway wrote what has a version.
+func (t *Table) Wrote(v Version) bool { return v.Node == t.clock.node }
+
+// Event returns the event with the given id.
+func (t *Table) Event(id EventID) (Event, bool) {
+	t.mu.RLock()
+	r := t.rows[Key{KindEvent, id}]
+	t.mu.RUnlock()
+	return EventOf(&r)
+}
+
+// Events calls fn with the events whose version is after a given one, the oldest first,
+// until it returns false. Events that come meanwhile may be left out.
+func (t *Table) Events(after Version, fn func(*Event) bool) {
+	t.mu.RLock()
+	var list []Event
+	for key, r := range t.rows {
+		if key.Kind != KindEvent || r.Version.Compare(after) <= 0 {
+			continue
+		}
+		if e, ok := EventOf(&r); ok {
+			list = append(list, e)
+		}
+	}
+	t.mu.RUnlock()
+	slices.SortFunc(list, func(a, b Event) int { return a.Version.Compare(b.Version) })
+	for i := range list {
+		if !fn(&list[i]) {
+			return
+		}
+	}
+}
+
+// NumEvents returns how many events there are.
+func (t *Table) NumEvents() (n int) {
+	t.Events(Version{}, func(*Event) bool { n++; return true })
+	return n
+}
+
+// ForgetEvents drops, on every gateway, the events before a moment, and of the others
+// the oldest if there are more than most. It returns how many this gateway dropped.
+// Events from before that moment that come later, from a gateway that was cut off, are
+// not taken. It is a write like others: if the disk takes none, it fails.
+func (t *Table) ForgetEvents(before Time, most int) (int, error) {
+	panic("not yet")
+}
