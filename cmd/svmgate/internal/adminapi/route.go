@@ -42,6 +42,7 @@ var routes = []route{
 	{method: "POST", pattern: "/v1/tenants/{id}/activate", query: []string{"wait", "timeout"}, handle: (*API).activateTenant},
 	{method: "POST", pattern: "/v1/tenants/{id}/deactivate", query: []string{"wait", "timeout"}, handle: (*API).deactivateTenant},
 	{method: "POST", pattern: "/v1/tenants/{id}/token", handle: (*API).renewToken},
+	{method: "GET", pattern: "/v1/tenants/{id}/firewall", access: reads, query: []string{"format", "interface", "snat", "zone"}, handle: (*API).readFirewall},
 	{method: "GET", pattern: "/v1/tenants/{id}/deployment", access: reads, handle: (*API).readDeployment},
 	{method: "GET", pattern: "/v1/tenants/{id}/handover", access: reads, handle: (*API).readHandover},
 
