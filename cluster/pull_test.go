@@ -330,26 +330,3 @@ func TestPullAsksAhead(t *testing.T) {
 		}
 	})
 }
-
-// A donor rests as long as it works, also after the bucket at which it breaks off.
-func TestDonorRests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const work = time.Millisecond
-		donor := repair{table: crowd{scans: work}, serving: make(chan struct{}, 1), life: t.Context()}
-		body := appendPosition(nil, position{bucket: 0})
-		for b := range 12 {
-			body = appendWanted(body, b, new(prints))
-		}
-		began := time.Now()
-		answer, err := donor.servePull("x", body)
-		took := time.Since(began)
-		d, _ := readDelivery(answer)
-		if err != nil || !d.more {
-			t.Fatalf("%v, %d records", err, len(d.records))
-		}
-		worked := time.Duration(d.next.bucket+1) * 2 * work // it looks twice at each bucket
-		if took != 2*worked {
-			t.Errorf("%v of work took %v, want twice that", worked, took)
-		}
-	})
-}

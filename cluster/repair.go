@@ -35,6 +35,7 @@ type repair struct {
 	roots   chan heardRoot
 	told    chan told
 	serving chan struct{} // one for each pull that is served
+	turns   *turnstile    // for whoever serves them; nil without a network of the system's
 	readiness
 	tenure
 	counts struct {

@@ -29,7 +29,7 @@ func (t *Table) ScanBucket(i int, fn func(Record) bool) {
 }
 
 const (
-	scanPiece = 64  // so many keys are read under the lock
+	scanPiece = 32  // so many keys are read under the lock
 	scanValue = 128 // bytes that values of a VM seldom exceed
 )
 

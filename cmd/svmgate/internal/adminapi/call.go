@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/problem"
 	"github.com/svmgate/svmgate/store"
@@ -23,6 +24,21 @@ type call struct {
 	account store.Account
 	route   *route
 	params  []string
+}
+
+// who asks, for the audit.
+func (c *call) who() audit.Who {
+	return audit.Who{Account: c.account.Name, Address: c.ctx.RemoteIP().String()}
+}
+
+// note tells of an action that is no change of the table, or many. That it can not be
+// written does not undo what was done; a log has it then.
+func (c *call) note(e audit.Entry) {
+	err := c.api.table.Update(func(tx *store.Tx) error { return audit.Note(tx, c.who(), e) })
+	if err != nil {
+		c.api.log.Error("an administrative action is in no event", "action", e.Type, "what", e.Message, "account", c.account.Name,
+			"from", c.who().Address, "error", err)
+	}
 }
 
 // A failure is an answer that is not what was asked for.
