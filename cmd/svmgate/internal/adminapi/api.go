@@ -16,6 +16,7 @@ import (
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/discovery"
@@ -58,6 +59,10 @@ type Config struct {
 	// asks no Kaspersky Security Center.
 	Deployments Deployments
 
+	// Licenses tells what SVMs are licensed for. If nil, it is a surveyor of Table with
+	// [license.DefaultWarning].
+	Licenses *license.Surveyor
+
 	// Ready reports whether the table is complete. Until it does, everything is
 	// 503. If nil, the API is always ready.
 	Ready func() bool
@@ -97,6 +102,7 @@ type API struct {
 	agents     fasthttp.RequestHandler
 	cluster    Cluster // nil if this gateway is alone
 	guide      Deployments
+	licenses   *license.Surveyor
 	ready      func() bool
 	maxBody    int
 	maxImport  int64
@@ -137,7 +143,7 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		table: cfg.Table, selector: cfg.Selector, accounts: cfg.Accounts, agents: cfg.Agents,
-		cluster: cfg.Cluster, guide: cfg.Deployments, ready: cfg.Ready, log: cfg.Log, document: document,
+		cluster: cfg.Cluster, guide: cfg.Deployments, licenses: cfg.Licenses, ready: cfg.Ready, log: cfg.Log, document: document,
 		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), maxImport: cmp.Or(cfg.MaxImport, DefaultMaxImport),
 		maxRestore: cmp.Or(cfg.MaxRestore, DefaultMaxRestore), overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap),
 		copyTo: cfg.Table.Backup,
@@ -147,6 +153,9 @@ func New(cfg Config) (*API, error) {
 	}
 	if a.guide == nil {
 		a.guide = &tenancy.Guide{Table: cfg.Table, Selector: cfg.Selector}
+	}
+	if a.licenses == nil {
+		a.licenses = &license.Surveyor{Table: cfg.Table, Selector: cfg.Selector, Warning: license.DefaultWarning}
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
