@@ -148,11 +148,12 @@ func (tx *Tx) addProtection(r *Record) bool {
 func (t *Table) Protection(tenant TenantID, vm BIOSID) (Protection, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.protectionOf(t.rows[protectionKey(tenant, vm)])
+	r, _ := t.row(protectionKey(tenant, vm))
+	return t.protectionOf(&r)
 }
 
 // protectionOf returns what a record says above the floor.
-func (t *Table) protectionOf(r Record) (Protection, bool) {
+func (t *Table) protectionOf(r *Record) (Protection, bool) {
 	p, err := decodeProtection(r.Value)
 	p.Days.cut(t.floors.day)
 	return p, err == nil && len(p.Days.bits) > 0
@@ -166,14 +167,15 @@ func (t *Table) Protections(fn func(*Protection) bool) {
 	for i := range Buckets {
 		list = list[:0]
 		t.mu.RLock()
-		for _, key := range t.buckets[i].keys {
-			if key.Kind != KindProtection || key.isFloor() {
-				continue
+		t.buckets[i].bulk.each(func(r Record) bool {
+			if r.Key.Kind != KindProtection {
+				return true
 			}
-			if p, ok := t.protectionOf(t.rows[key]); ok {
+			if p, ok := t.protectionOf(&r); ok {
 				list = append(list, p)
 			}
-		}
+			return true
+		})
 		t.mu.RUnlock()
 		for j := range list {
 			if !fn(&list[j]) {
