@@ -24,7 +24,7 @@ func (w *Watch) notice(n Notice, now time.Time) {
 	switch n.What {
 	case Connected, Disconnected:
 		if w.cfg.Protection != nil {
-			w.cfg.Protection.Said(n.VM, n.What == Connected, now)
+			w.cfg.Protection.Said(n.VM, n.What == Connected, w.cfg.Clock())
 		}
 		return
 	}
@@ -54,7 +54,7 @@ func (w *Watch) isNews(it *item, now time.Time) bool {
 	case Regained:
 		return !inactive && o.State != 0
 	case UpdateFailed:
-		return due(&o, now)
+		return due(&o, w.cfg.Clock())
 	}
 	return false
 }

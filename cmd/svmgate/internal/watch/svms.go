@@ -83,7 +83,7 @@ func (w *Watch) lookAt(entry *store.SVMEntry, seen *svmSeen, now time.Time) (svm
 		return f, false
 	}
 	o, _ := w.cfg.Table.Observation(entry.ID)
-	return f, f.next(o.State) != o.State || f.expiring(&o, now, w.cfg.LicenseWarning)
+	return f, f.next(o.State) != o.State || f.expiring(&o, w.cfg.Clock(), w.cfg.LicenseWarning)
 }
 
 // next returns the state of an observation, after what is so now.

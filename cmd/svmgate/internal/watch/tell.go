@@ -11,18 +11,24 @@ import (
 	"github.com/svmgate/svmgate/store"
 )
 
-// What gateways tell each other is a format byte, and then of notices each the BIOS ID,
-// what it says, and the cause (big-endian); of a conflict, its JSON. The answer to notices
-// is the format byte and a bit for each, the lowest first: 1 is not taken, tell it again.
+// What gateways tell each other is a format byte, and then, of notices, when they are told
+// (milliseconds since 1970), and of each the BIOS ID, what it says, and the cause
+// (big-endian); of a conflict, its JSON. The answer to notices is the format byte and a bit
+// for each, the lowest first: 1 is not taken, tell it again.
 const (
 	formatNotices  = 1
 	formatConflict = 2
 
+	headBytes   = 1 + 8
 	noticeBytes = 16 + 1 + 8
+
+	// maxAge is how old a question may be, by clocks that differ: strangers can send old
+	// ones again, and an agent that lacked an SVM yesterday need not lack one now.
+	maxAge = store.MaxSkew + 30*time.Second
 
 	// MaxQuestion is how many bytes a question of this package has at most.
 	MaxQuestion = 64 << 10
-	maxTold     = (MaxQuestion - 1) / noticeBytes // notices at once
+	maxTold     = (MaxQuestion - headBytes) / noticeBytes // notices at once
 )
 
 // How a gateway is told: it gets askFor to answer; what it did not take is told again
@@ -96,7 +102,7 @@ func (w *Watch) empty(ctx context.Context, member string, l *lane) {
 func (w *Watch) ask(ctx context.Context, member string, list []item) (refused []item) {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	answer, err := w.cfg.Ask(ctx, member, encode(list))
+	answer, err := w.cfg.Ask(ctx, member, encode(list, w.cfg.Clock()))
 	if err != nil || len(answer) != answerBytes(len(list)) || answer[0] != formatNotices {
 		return list
 	}
@@ -131,7 +137,7 @@ func (w *Watch) Answer(_ context.Context, _ string, question []byte) ([]byte, er
 	}
 	switch question[0] {
 	case formatNotices:
-		return w.answerNotices(question[1:], time.Now())
+		return w.answerNotices(question, time.Now())
 	case formatConflict:
 		var c store.Conflict
 		if json.Unmarshal(question[1:], &c) != nil {
@@ -147,14 +153,19 @@ func (w *Watch) Answer(_ context.Context, _ string, question []byte) ([]byte, er
 
 var (
 	errMalformed = errors.New("this is not what gateways of this release tell each other")
+	errOld       = errors.New("this was told too long ago; if it was not, look at the clocks of the gateways")
 	errStopped   = errors.New("this gateway does not watch")
 )
 
 func (w *Watch) answerNotices(b []byte, now time.Time) ([]byte, error) {
-	r, n := w.roster.Load(), len(b)/noticeBytes
-	if len(b)%noticeBytes != 0 || n > maxTold {
+	if len(b) < headBytes || (len(b)-headBytes)%noticeBytes != 0 || len(b) > MaxQuestion {
 		return nil, errMalformed
 	}
+	if age := w.cfg.Clock().UnixMilli() - int64(binary.BigEndian.Uint64(b[1:])); max(age, -age) > maxAge.Milliseconds() {
+		return nil, errOld
+	}
+	b = b[headBytes:]
+	r, n := w.roster.Load(), len(b)/noticeBytes
 	for i := range n {
 		if what := decode(b[i*noticeBytes:]).What; what < Inactive || what > UpdateFailed {
 			return nil, errMalformed
@@ -196,8 +207,9 @@ func (w *Watch) takeHeard() []item {
 
 func answerBytes(notices int) int { return 1 + (notices+7)/8 }
 
-func encode(list []item) []byte {
-	b := append(make([]byte, 0, 1+len(list)*noticeBytes), formatNotices)
+func encode(list []item, now time.Time) []byte {
+	b := append(make([]byte, 0, headBytes+len(list)*noticeBytes), formatNotices)
+	b = binary.BigEndian.AppendUint64(b, uint64(now.UnixMilli()))
 	for i := range list {
 		it := &list[i]
 		b = append(append(b, it.VM[:]...), byte(it.What))

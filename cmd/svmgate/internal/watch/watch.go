@@ -16,6 +16,9 @@ import (
 type Config struct {
 	Table *store.Table
 
+	// Clock is the physical time of the table; if nil, [time.Now].
+	Clock func() time.Time
+
 	// Feed is where notices come from. If nil, none come.
 	Feed *Feed
 
@@ -89,6 +92,9 @@ func New(cfg Config) (*Watch, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
 	}
 	if cfg.Feed == nil {
 		cfg.Feed = newFeed(1)
