@@ -67,7 +67,7 @@ func (tx *Tx) merge(r Record, lenient bool) error {
 		return fmt.Errorf("record %s: %w", r.Key, err)
 	}
 	have := tx.record(r.Key)
-	if t.isForgotten(&have, &r) {
+	if t.isForgotten(&have, &r) || !t.floors.lift(&r) {
 		return nil
 	}
 	winner, changed := merge(have, r)
@@ -215,6 +215,12 @@ func (t *Table) commit(s *stage) error {
 			svms.add(r.Key.ID)
 		case KindAccount:
 			t.commitAccount(r)
+		case KindObservation:
+			t.commitObservation(r)
+		case KindEvent, KindProtection:
+			if r.Key.isFloor() {
+				t.floors.raise(r)
+			}
 		case KindTask:
 			t.commitTask(r)
 		case KindToken:
@@ -237,6 +243,7 @@ func (t *Table) commit(s *stage) error {
 		t.rebuildTokens(time.Now())
 	}
 	t.writeVMs()
+	t.sink()
 	return nil
 }
 

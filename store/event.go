@@ -138,6 +138,15 @@ func (e *Event) validate() error {
 	return nil
 }
 
+// checkEvent fails if an event can not be read, or would spoil a list of events.
+func (r *Record) checkEvent() error {
+	e, err := decodeEvent(r)
+	if err == nil && (len(e.Before) > 0 && !json.Valid(e.Before) || len(e.After) > 0 && !json.Valid(e.After)) {
+		err = errCorrupt
+	}
+	return err
+}
+
 // Emit writes an event, unless there is one with its id.
 func (tx *Tx) Emit(e Event) (bool, error) {
 	if err := e.validate(); err != nil {
@@ -151,7 +160,7 @@ func (tx *Tx) Emit(e Event) (bool, error) {
 
 // EventOf reads the event in a record of [News]; false if it is none.
 func EventOf(r *Record) (Event, bool) {
-	if r.Key.Kind != KindEvent || r.Deleted() {
+	if r.Key.Kind != KindEvent || r.Key.isFloor() || r.Deleted() {
 		return Event{}, false
 	}
 	e, err := decodeEvent(r)
@@ -164,43 +173,61 @@ func (t *Table) Wrote(v Version) bool { return v.Node == t.clock.node }
 // Event returns the event with the given id.
 func (t *Table) Event(id EventID) (Event, bool) {
 	t.mu.RLock()
+	defer t.mu.RUnlock()
 	r := t.rows[Key{KindEvent, id}]
-	t.mu.RUnlock()
-	return EventOf(&r)
+	e, ok := EventOf(&r)
+	return e, ok && t.floors.lift(&r)
 }
 
 // Events calls fn with the events whose version is after a given one, the oldest first,
 // until it returns false. Events that come meanwhile may be left out.
 func (t *Table) Events(after Version, fn func(*Event) bool) {
-	t.mu.RLock()
-	var list []Event
-	for key, r := range t.rows {
-		if key.Kind != KindEvent || r.Version.Compare(after) <= 0 {
-			continue
-		}
-		if e, ok := EventOf(&r); ok {
-			list = append(list, e)
-		}
-	}
-	t.mu.RUnlock()
-	slices.SortFunc(list, func(a, b Event) int { return a.Version.Compare(b.Version) })
+	list := t.eventsAfter(after)
+	slices.SortFunc(list, func(a, b Record) int { return a.Version.Compare(b.Version) })
 	for i := range list {
-		if !fn(&list[i]) {
+		if e, ok := EventOf(&list[i]); ok && !fn(&e) {
 			return
 		}
 	}
 }
 
-// NumEvents returns how many events there are.
-func (t *Table) NumEvents() (n int) {
-	t.Events(Version{}, func(*Event) bool { n++; return true })
-	return n
+func (t *Table) eventsAfter(after Version) (list []Record) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for key, r := range t.rows {
+		if key.Kind == KindEvent && !key.isFloor() && r.Version.Compare(after) > 0 && t.floors.lift(&r) {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
-// ForgetEvents drops, on every gateway, the events before a moment, and of the others
-// the oldest if there are more than most. It returns how many this gateway dropped.
-// Events from before that moment that come later, from a gateway that was cut off, are
-// not taken. It is a write like others: if the disk takes none, it fails.
+// NumEvents returns how many events there are.
+func (t *Table) NumEvents() int { return len(t.eventsAfter(Version{})) }
+
+// ForgetEvents drops, on every gateway, the events before a moment, which is at most
+// now, and of the others the oldest if there are more than most. It returns how many this
+// gateway dropped. Events from before that moment that come later, from a gateway that was
+// cut off, are not taken. It is a write like others, though of one small record: if the
+// disk takes none, it fails. Writers wait for a piece of it at a time.
 func (t *Table) ForgetEvents(before Time, most int) (int, error) {
-	panic("not yet")
+	floor := clockAt(before.Time)
+	list := t.eventsAfter(Version{})
+	if n := len(list) - max(most, 0); n > 0 {
+		slices.SortFunc(list, func(a, b Record) int { return a.Version.Compare(b.Version) })
+		floor = max(floor, list[n-1].Version.Clock+1)
+	}
+	below := slices.ContainsFunc(list, func(r Record) bool { return r.Version.Clock < floor })
+	err := t.Update(func(tx *Tx) error {
+		// The last event may have been written just now.
+		if floor = min(floor, max(clockAt(tx.now), t.clock.last)); below && floor > t.floors.clock {
+			tx.write(Key{Kind: KindEvent}, encodeFloor(floor))
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	n, _ := t.sinkAll()
+	return n, nil
 }

@@ -16,8 +16,13 @@ func compareID(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
 // should two writers break that promise, the greater bytes win, and tables
 // still agree.
 func merge(have, got Record) (Record, bool) {
-	if got.Key.Kind == KindActivation {
+	switch {
+	case got.Key.isFloor():
+		return mergeFloor(have, got)
+	case got.Key.Kind == KindActivation:
 		return mergeActivation(have, got)
+	case got.Key.Kind == KindProtection:
+		return mergeProtection(have, got)
 	}
 	if have.Version.IsZero() {
 		return got, true

@@ -58,4 +58,39 @@ func (tx *Tx) PutObservation(o Observation) (bool, error) {
 
 // Amiss reports whether something is amiss with a VM, as far as was told: whether the
 // State of its observation is not 0. It costs nothing beyond the lookup.
-func (s Slot) Amiss() bool { return false } // until the slot has it
+func (s Slot) Amiss() bool { return s.slot.assigned.Load()&slotAmiss != 0 }
+
+// slotAmiss is the bit of a slot that says whether something is amiss with its VM. Every
+// slot has it, whether its VM is registered or not.
+const slotAmiss = 1 << 31
+
+func (s *vmSlot) setAmiss(amiss bool) {
+	if amiss {
+		s.assigned.Or(slotAmiss)
+	} else {
+		s.assigned.And(^uint32(slotAmiss))
+	}
+}
+
+// assign remembers the index of an SVM + 1, and returns the one before.
+func (s *vmSlot) assign(svm uint32) uint32 {
+	for {
+		was := s.assigned.Load()
+		if s.assigned.CompareAndSwap(was, was&slotAmiss|svm) {
+			return was &^ slotAmiss
+		}
+	}
+}
+
+// commitObservation tells the slot of a VM, if there is one.
+func (t *Table) commitObservation(r *Record) {
+	if slot, _ := t.vms.find((*BIOSID)(&r.Key.ID)); slot != nil {
+		slot.setAmiss(isAmiss(r))
+	}
+}
+
+// isAmiss reports whether an observation says that something is amiss.
+func isAmiss(r *Record) bool {
+	o, err := decodeObservation(r.Key.ID, r.Value)
+	return err == nil && o.State != 0
+}

@@ -1,10 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"iter"
-	"math/bits"
+	"math"
 	"slices"
 	"time"
 )
@@ -38,54 +39,6 @@ func (d Day) Start() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
 
 func (d Day) String() string { return d.Start().Format(time.DateOnly) }
 
-// MaxDays is how many days of a VM are kept: those before fall away as later ones come.
-const MaxDays = 400
-
-// Days is a set of at most [MaxDays] days, none of them so much older than the latest.
-// The zero value is empty.
-type Days struct {
-	first Day
-	bits  []byte // of first and the days behind it, the lowest bit first; neither begins nor ends with a zero byte
-}
-
-// Add adds the days from first to last.
-func (d *Days) Add(first, last Day) { panic("not yet") }
-
-// Union returns the days that are in a or in b.
-func (d Days) Union(o Days) Days { panic("not yet") }
-
-// Has reports whether a day is in the set.
-func (d Days) Has(day Day) bool {
-	i := int(day - d.first)
-	return i >= 0 && i < 8*len(d.bits) && d.bits[i/8]&(1<<(i%8)) != 0
-}
-
-// Len returns how many days there are.
-func (d Days) Len() (n int) {
-	for _, b := range d.bits {
-		n += bits.OnesCount8(b)
-	}
-	return n
-}
-
-// Runs returns the first and the last of the days in a row, the oldest first.
-func (d Days) Runs() iter.Seq2[Day, Day] {
-	return func(yield func(Day, Day) bool) {
-		for day, end := d.first, d.first+Day(8*len(d.bits)); day < end; day++ {
-			if !d.Has(day) {
-				continue
-			}
-			first := day
-			for d.Has(day + 1) {
-				day++
-			}
-			if !yield(first, day) {
-				return
-			}
-		}
-	}
-}
-
 func (p *Protection) encode() []byte {
 	e := newEncoder()
 	e.id(p.Tenant)
@@ -101,8 +54,54 @@ func (p *Protection) encode() []byte {
 func decodeProtection(value []byte) (Protection, error) {
 	d := newDecoder(value)
 	p := Protection{Tenant: d.id(), VM: d.id(), ID: d.id(), TenantName: d.str(), Name: d.str()}
-	p.Days = Days{first: Day(d.int()), bits: slices.Clone(d.bytes())}
+	first := d.int()
+	p.Days = Days{first: Day(first), bits: slices.Clone(d.bytes())}
+	if d.err == nil && (first < 0 || first > math.MaxInt32-2*MaxDays || !p.Days.canonical()) {
+		d.fail()
+	}
 	return p, d.err
+}
+
+// checkProtection fails if the value of a record is not of its key, or has days after
+// its version: they would keep what comes before them from being known.
+func (r *Record) checkProtection() error {
+	p, err := decodeProtection(r.Value)
+	switch {
+	case err != nil:
+		return err
+	case protectionKey(p.Tenant, p.VM) != r.Key:
+		return errOtherKey
+	case Day(p.Days.last()) > r.Version.day():
+		return errAhead
+	}
+	return nil
+}
+
+// day is the day of a version.
+func (v Version) day() Day { return Day(v.Millis() / (24 * time.Hour).Milliseconds()) }
+
+// mergeProtection joins the days of two records, with the names of the newer. The result
+// is encoded anew even if there is nothing to merge with: equal protections are equal bytes.
+func mergeProtection(have, got Record) (Record, bool) {
+	p, err := decodeProtection(got.Value)
+	if err != nil { // refused before it gets here
+		return have, false
+	}
+	if h, err := decodeProtection(have.Value); err == nil { // else there is none
+		days := h.Days.Union(p.Days)
+		p.Days, h.Days = Days{}, Days{}
+		if cmp.Or(have.Version.Compare(got.Version), bytes.Compare(h.encode(), p.encode())) >= 0 {
+			p = h
+		}
+		p.Days = days
+	}
+	out := Record{Key: got.Key, Version: maxVersion(have.Version, got.Version), Value: p.encode()}
+	return out, out.Version != have.Version || !bytes.Equal(out.Value, have.Value)
+}
+
+func hasDays(r *Record) bool {
+	p, err := decodeProtection(r.Value)
+	return err == nil && len(p.Days.bits) > 0
 }
 
 func protectionKey(tenant TenantID, vm BIOSID) Key {
@@ -111,7 +110,7 @@ func protectionKey(tenant TenantID, vm BIOSID) Key {
 }
 
 // Protect writes down that a registered VM was protected from one day to another. It
-// counts for the tenant that the VM belongs to now.
+// counts for the tenant that the VM belongs to now. Days after today are left out.
 func (tx *Tx) Protect(id BIOSID, first, last Day) (bool, error) {
 	vm, ok := tx.VM(id)
 	if !ok {
@@ -119,37 +118,83 @@ func (tx *Tx) Protect(id BIOSID, first, last Day) (bool, error) {
 	}
 	key := protectionKey(vm.Tenant, id)
 	p, _ := decodeProtection(tx.record(key).Value) // empty if there is none
-	if p.Days.Has(first) && (first == last || p.Days.hasAll(first, last)) {
+	before := p.Days
+	p.Days.Add(max(first, tx.table.floors.day), min(last, DayOf(tx.now)))
+	if p.Days.Equal(before) {
 		return false, nil
 	}
 	tenant, _ := tx.Tenant(vm.Tenant)
 	p = Protection{Tenant: vm.Tenant, VM: id, ID: vm.ID, TenantName: tenant.Name, Name: vm.Name, Days: p.Days}
-	p.Days.Add(first, last)
 	return tx.put(KindProtection, key.ID, p.encode()), nil
 }
 
-func (d Days) hasAll(first, last Day) bool {
-	for ; first <= last; first++ {
-		if !d.Has(first) {
-			return false
-		}
+// addProtection joins the days of a record to what is known of them here, as if it was
+// told now.
+func (tx *Tx) addProtection(r *Record) bool {
+	p, err := decodeProtection(r.Value)
+	if err != nil {
+		return false
 	}
-	return true
+	p.Days.cutAfter(DayOf(tx.now))
+	have, err := decodeProtection(tx.record(r.Key).Value)
+	if err == nil {
+		have.Days, p = have.Days.Union(p.Days), have
+	}
+	p.Days.cut(tx.table.floors.day)
+	return len(p.Days.bits) > 0 && tx.put(KindProtection, r.Key.ID, p.encode())
 }
 
 // Protection returns on which days a VM was protected while it belonged to a tenant.
 func (t *Table) Protection(tenant TenantID, vm BIOSID) (Protection, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	p, err := decodeProtection(t.rows[protectionKey(tenant, vm)].Value)
-	return p, err == nil
+	return t.protectionOf(t.rows[protectionKey(tenant, vm)])
+}
+
+// protectionOf returns what a record says above the floor.
+func (t *Table) protectionOf(r Record) (Protection, bool) {
+	p, err := decodeProtection(r.Value)
+	p.Days.cut(t.floors.day)
+	return p, err == nil && len(p.Days.bits) > 0
 }
 
 // Protections calls fn with all of them until it returns false. It takes memory for a
 // piece of them at a time, and no lock while fn runs: what comes meanwhile may be left
 // out. fn must not keep what it is given.
-func (t *Table) Protections(fn func(*Protection) bool) { panic("not yet") }
+func (t *Table) Protections(fn func(*Protection) bool) {
+	var list []Protection
+	for i := range Buckets {
+		list = list[:0]
+		t.mu.RLock()
+		for _, key := range t.buckets[i].keys {
+			if key.Kind != KindProtection || key.isFloor() {
+				continue
+			}
+			if p, ok := t.protectionOf(t.rows[key]); ok {
+				list = append(list, p)
+			}
+		}
+		t.mu.RUnlock()
+		for j := range list {
+			if !fn(&list[j]) {
+				return
+			}
+		}
+	}
+}
 
-// ForgetProtection drops, on every gateway, what has no day from a given one on, and
-// returns how many that were here; see [Table.ForgetEvents].
-func (t *Table) ForgetProtection(before Day) (int, error) { panic("not yet") }
+// ForgetProtection drops, on every gateway, the days before a given one, which is at most
+// today, and returns how many VMs of tenants have none left here; see [Table.ForgetEvents].
+func (t *Table) ForgetProtection(before Day) (int, error) {
+	err := t.Update(func(tx *Tx) error {
+		if before = min(before, DayOf(tx.now)); before > t.floors.day {
+			tx.write(Key{Kind: KindProtection}, encodeFloor(uint64(before)))
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	_, n := t.sinkAll()
+	return n, nil
+}

@@ -173,9 +173,12 @@ func (t *Table) records(fn func(Record) bool) {
 }
 
 // Sweep lets time pass: SVMs that were silent for too long go down, licences
-// expire, tokens that were replaced end. [Table.Run] calls it every second with
+// expire, tokens that were replaced end, what is below a floor goes. [Table.Run] calls it every second with
 // the present time; tests may name another.
 func (t *Table) Sweep(now time.Time) {
+	if t.floors.sinking.Load() {
+		t.sinkPiece()
+	}
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	since := now.Sub(t.start)

@@ -41,7 +41,7 @@ func (k Kind) String() string {
 // isOfThings reports whether records of the kind are of something that has an id, which
 // is never zero.
 func (k Kind) isOfThings() bool {
-	return k <= KindPlacement || k == KindTask || k == KindToken || k == KindTaskCancel
+	return k <= KindObservation || k == KindTask || k == KindToken || k == KindTaskCancel
 }
 
 // isOwner reports whether there are records of other kinds that belong to those of the kind.

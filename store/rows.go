@@ -293,10 +293,14 @@ func (r Record) check() error {
 		return errZeroID
 	}
 	if r.Deleted() {
-		if r.Key.Kind == KindActivation {
+		switch r.Key.Kind {
+		case KindActivation, KindEvent, KindProtection:
 			return errNoDeletion
 		}
 		return nil
+	}
+	if r.Key.isFloor() {
+		return r.checkFloor()
 	}
 	var err error
 	var newest Version
@@ -331,11 +335,11 @@ func (r Record) check() error {
 	case KindTaskCancel:
 		_, err = decodeTaskCancel(r.Value)
 	case KindEvent:
-		_, err = decodeEvent(&r)
+		err = r.checkEvent()
 	case KindObservation:
 		_, err = decodeObservation(r.Key.ID, r.Value)
 	case KindProtection:
-		_, err = decodeProtection(r.Value)
+		err = r.checkProtection()
 	}
 	if err == nil && newest.Compare(r.Version) > 0 {
 		err = errAhead

@@ -77,6 +77,7 @@ type Table struct {
 	// mu guards what follows; writers hold it only to change memory. A holder
 	// of writing may read without it.
 	mu          sync.RWMutex
+	floors      floors
 	rows        map[Key]Record // all kinds but those of VMs
 	buckets     *[Buckets]bucket
 	accounts    map[Key]Account
@@ -150,6 +151,7 @@ func newTable(cfg Config) *Table {
 // empty makes a table that nobody uses yet one without records.
 func (t *Table) empty() {
 	t.vms = vmTable{}
+	t.floors.clear()
 	t.buckets = new([Buckets]bucket)
 	t.rows, t.accounts, t.tokenRows = map[Key]Record{}, map[Key]Account{}, map[TenantID]Record{}
 	t.tasks = map[TaskID]struct{}{}
