@@ -64,6 +64,7 @@ func TestEveryOperation(t *testing.T) {
 		{204, "DELETE", vm, ""},
 		{204, "DELETE", svm, ""},
 		{204, "DELETE", tenant, ""},
+		{200, "GET", "/v1/events?type=admin.&tenant=" + w.tenant.String(), ""},
 	} {
 		w.must(q.status, q.method, q.path, q.body)
 	}

@@ -73,6 +73,8 @@ var routes = []route{
 	{method: "GET", pattern: "/v1/explain/{biosId}", access: reads, query: agentQuery, handle: (*API).explain},
 	{method: "POST", pattern: whatIfPath, handle: (*API).whatIf},
 
+	{method: "GET", pattern: "/v1/events", access: reads, query: eventQuery, handle: (*API).listEvents},
+
 	{method: "GET", pattern: "/v1/cluster", access: reads, query: []string{"digests"}, handle: (*API).readCluster},
 	{method: "GET", pattern: "/v1/cluster/keys", access: writes, handle: (*API).listKeys},
 	{method: "POST", pattern: "/v1/cluster/keys", handle: (*API).postKeys},
