@@ -127,7 +127,7 @@ func (t *Table) sinkPiece() {
 }
 
 // sinkRecords is how many records are looked at before writers go on.
-const sinkRecords = 4096
+const sinkRecords = 2048
 
 // sink drops some of what is below the floors. It needs the writers' lock and the table's.
 func (t *Table) sink() {
