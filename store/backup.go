@@ -230,7 +230,8 @@ func removeFiles(dir string, names []string) (err error) {
 // into a table that lives, as if they were written now: they win over what the
 // table has of them, on every gateway. What the backup does not have stays. A
 // tenant whose name has by now one that the backup does not have is an error,
-// before anything is changed. Other writers go on; an error may come in the midst of it, and calling
+// before anything is changed. Days of protection are added to those that the table has;
+// events and what was observed are the history of another table, and left out. Other writers go on; an error may come in the midst of it, and calling
 // it again goes on from there. The Summary counts what was written.
 func (t *Table) RestoreAsNew(backup io.ReaderAt, size int64) (Summary, error) {
 	from := newTable(Config{Clock: t.clock.physical})
@@ -290,6 +291,8 @@ func (tx *Tx) renew(from *Table, list []Record, sum *Summary) error {
 			continue
 		case KindTask, KindTaskCancel: // backup is a snapshot then, and its work is not under way here
 			continue
+		case KindEvent, KindObservation: // they are the history of another table
+			continue
 		case KindActivation: // comes with the tenant, which may have none, or be gone
 			continue
 		}
@@ -309,6 +312,11 @@ func (tx *Tx) renew(from *Table, list []Record, sum *Summary) error {
 			have := tx.vm(r.Key.ID)
 			tx.supersede(&row, &have.registration)
 			value = row.encode()
+		case KindProtection:
+			if !r.Key.isFloor() && tx.addProtection(&r) {
+				sum.add(&r)
+			}
+			continue
 		}
 		tx.write(r.Key, value)
 		sum.add(&r)

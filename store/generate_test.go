@@ -131,6 +131,72 @@ var (
 	})
 )
 
+var (
+	anyEvent = rapid.Custom(func(t *rapid.T) Event {
+		evidence := rapid.SampledFrom([]string{"", `{}`, `{"name":"acme"}`, `7`})
+		e := Event{
+			Type: anyText.Draw(t, "type"), Message: anyText.Draw(t, "message"), Actor: anyText.Draw(t, "actor"), From: anyText.Draw(t, "from"),
+			Before: []byte(evidence.Draw(t, "before")), After: []byte(evidence.Draw(t, "after")),
+		}
+		if anyBool.Draw(t, "ofTenant") {
+			e.Tenant = anyID[TenantID](t, "tenant")
+		}
+		if anyBool.Draw(t, "ofVM") {
+			e.VM = anyID[BIOSID](t, "vm")
+		}
+		if anyBool.Draw(t, "ofSVM") {
+			e.SVM = anyID[SVMID](t, "svm")
+		}
+		return e
+	})
+	anyObservation = rapid.Custom(func(t *rapid.T) Observation {
+		return Observation{
+			State: rapid.SampledFrom([]uint8{0, 0, 1, 255}).Draw(t, "state"), Times: rapid.Uint32().Draw(t, "times"),
+			Cause: rapid.Uint64().Draw(t, "cause"), Repeated: anyTime.Draw(t, "repeated"),
+		}
+	})
+)
+
+// worldEvent makes a record an event, or how far events were dropped. Two events of one
+// id are never on either side of that: see [floors].
+func worldEvent(t *rapid.T, r *Record) {
+	r.Key.Kind = KindEvent
+	span := (r.Version.Clock - worldEpoch) / 4
+	if rapid.IntRange(0, 7).Draw(t, "floor") == 0 {
+		r.Value = encodeFloor(worldEpoch + 4*uint64(rapid.IntRange(0, int(span)).Draw(t, "spans")))
+		return
+	}
+	e := anyEvent.Draw(t, "event")
+	r.Key.ID, r.Value = thing(t, 'e'), e.encode()
+	r.Key.ID[1] = byte(span)
+}
+
+// worldProtection makes a record days of protection of versions of some days, or how far
+// days were dropped.
+func worldProtection(t *rapid.T, r *Record) {
+	r.Key.Kind = KindProtection
+	r.Version.Clock -= uint64(rapid.IntRange(0, 3).Draw(t, "days")) * 86_400_000 << counterBits
+	if rapid.IntRange(0, 7).Draw(t, "floor") == 0 {
+		r.Value = encodeFloor(uint64(r.Version.day()) - uint64(rapid.IntRange(0, 5).Draw(t, "ago")))
+		return
+	}
+	p := Protection{
+		Tenant: thing(t, 't'), VM: thing(t, 'v'), ID: thing(t, 'i'),
+		TenantName: anyText.Draw(t, "tenantName"), Name: anyText.Draw(t, "name"), Days: anyDays(t, r.Version.day()),
+	}
+	r.Key, r.Value = protectionKey(p.Tenant, p.VM), p.encode()
+}
+
+// anyDays generates days up to a given one: mostly some of the last, now and then others.
+func anyDays(t *rapid.T, last Day) (d Days) {
+	for range rapid.IntRange(0, 4).Draw(t, "spans") {
+		ago := rapid.OneOf(rapid.IntRange(0, 6), rapid.IntRange(0, 2*MaxDays)).Draw(t, "ago")
+		end := last - Day(ago)
+		d.Add(end-Day(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(0, 2*MaxDays)).Draw(t, "days")), end)
+	}
+	return d
+}
+
 // The records of a world collide: few things, few moments, few writers. What is
 // inside a record is never newer than the record, as writers promise.
 const (
@@ -173,7 +239,7 @@ var worldRecord = rapid.Custom(func(t *rapid.T) Record {
 	worldValue(t, &r)
 	switch rapid.IntRange(0, 7).Draw(t, "form") {
 	case 0:
-		if r.Key.Kind != KindActivation {
+		if r.Key.Kind != KindActivation && r.Key.Kind != KindEvent && r.Key.Kind != KindProtection {
 			r.Value = nil
 		}
 	case 1:
@@ -222,6 +288,13 @@ func worldValue(t *rapid.T, r *Record) {
 	case KindTaskCancel:
 		row := anyTaskCancel.Draw(t, "wish")
 		r.Key, r.Value = Key{kind, task}, row.encode()
+	case KindEvent:
+		worldEvent(t, r)
+	case KindProtection:
+		worldProtection(t, r)
+	case KindObservation:
+		row := anyObservation.Draw(t, "observation")
+		r.Key, r.Value = Key{kind, rapid.SampledFrom([][16]byte{vm, svm}).Draw(t, "watched")}, row.encode()
 	default: // of a newer release
 		r.Key, r.Value = Key{kind, vm}, []byte(anyText.Draw(t, "unknown"))
 	}
@@ -229,5 +302,5 @@ func worldValue(t *rapid.T, r *Record) {
 
 var everyKind = []Kind{
 	KindTenant, KindActivation, KindSVMConfig, KindSVMFacts, KindSVMLoad, KindVM, KindPlacement, KindAccount, KindToken,
-	KindTask, KindTaskCancel, 200,
+	KindTask, KindTaskCancel, KindObservation, KindEvent, KindProtection, 200,
 }

@@ -23,6 +23,7 @@ func (t *Table) load() error {
 	if err != nil {
 		return fmt.Errorf("store: read the journal: %w", err)
 	}
+	t.sinkAll()
 	t.clock.read()
 	if ahead := t.clock.ahead(); ahead > MaxSkew {
 		t.log.Warn("the journal has records from the future: look at this machine's clock", "ahead", ahead.String())

@@ -16,8 +16,13 @@ func compareID(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
 // should two writers break that promise, the greater bytes win, and tables
 // still agree.
 func merge(have, got Record) (Record, bool) {
-	if got.Key.Kind == KindActivation {
+	switch {
+	case got.Key.isFloor():
+		return mergeFloor(have, got)
+	case got.Key.Kind == KindActivation:
 		return mergeActivation(have, got)
+	case got.Key.Kind == KindProtection:
+		return mergeProtection(have, got)
 	}
 	if have.Version.IsZero() {
 		return got, true
@@ -25,6 +30,8 @@ func merge(have, got Record) (Record, bool) {
 	switch got.Key.Kind {
 	case KindVM:
 		return got, compareRegistrations(got, have) > 0
+	case KindEvent:
+		return got, compareRecords(got, have) < 0
 	default:
 		return got, compareRecords(got, have) > 0
 	}

@@ -24,6 +24,10 @@ func (o *offer) take(list []Record) (taken int) {
 			ok = o.activation(r, &have)
 		case r.Key.Kind == KindVM:
 			ok = o.registration(r, &have)
+		case r.Key.Kind == KindEvent:
+			ok = o.event(r, &have)
+		case r.Key.Kind == KindProtection:
+			ok = o.addProtection(r)
 		default:
 			ok = o.other(r, &have)
 		}
@@ -36,6 +40,9 @@ func (o *offer) take(list []Record) (taken int) {
 
 // belongs reports whether that to which a record belongs is there.
 func (o *offer) belongs(r *Record) bool {
+	if r.Key.isFloor() { // whoever drops what is old will raise it again
+		return false
+	}
 	if r.Deleted() {
 		return true
 	}
@@ -71,6 +78,22 @@ func (o *offer) other(r, have *Record) bool {
 		o.rename(r.Key.ID, row.Name)
 	}
 	o.write(r.Key, r.Value)
+	return true
+}
+
+// event takes an event, as what happened when it did if that was not in the future.
+func (o *offer) event(r, have *Record) bool {
+	switch {
+	case !have.Version.IsZero():
+		return false
+	case r.Version.Clock > latest(o.now):
+		o.write(r.Key, r.Value)
+	case o.table.floors.lift(r):
+		o.table.clock.observe(r.Version)
+		o.group.put(*r)
+	default:
+		return false
+	}
 	return true
 }
 

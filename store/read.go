@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -153,10 +154,14 @@ func (t *Table) Records(fn func(Record) bool) {
 }
 
 func (t *Table) records(fn func(Record) bool) {
-	for _, r := range t.rows {
-		if !fn(r) {
-			return
+	all := t.eachRow(func(r Record) bool {
+		if r.Key.isBulk() {
+			r.Value = bytes.Clone(r.Value)
 		}
+		return fn(r)
+	})
+	if !all {
+		return
 	}
 	stop := false
 	for i := range t.vms.shards {
@@ -173,9 +178,12 @@ func (t *Table) records(fn func(Record) bool) {
 }
 
 // Sweep lets time pass: SVMs that were silent for too long go down, licences
-// expire, tokens that were replaced end. [Table.Run] calls it every second with
+// expire, tokens that were replaced end, what is below a floor goes. [Table.Run] calls it every second with
 // the present time; tests may name another.
 func (t *Table) Sweep(now time.Time) {
+	if t.floors.sinking.Load() {
+		t.sinkPiece()
+	}
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	since := now.Sub(t.start)

@@ -19,17 +19,19 @@ const (
 	KindSVMLoad     Kind = 5  // an SVM's count of agents and time of report; not journalled
 	KindVM          Kind = 6  // a VM's registration; of two, the earlier holds
 	KindPlacement   Kind = 7  // where a VM runs and what it is; written by inventories
-	KindObservation Kind = 8  // reserved: what is seen of a VM's agent
+	KindObservation Kind = 8  // what was told of a VM's agent or an SVM; written by whoever watches it
 	KindAccount     Kind = 9  // an account of the management planes
 	KindTask        Kind = 10 // long work; written by the gateway that runs it
 	KindToken       Kind = 11 // a tenant's agent token
 	KindSighting    Kind = 12 // what a gateway sees of SVMs' agents; no table takes it
 	KindTaskCancel  Kind = 13 // the wish to end a task; written by whichever gateway was asked
+	KindEvent       Kind = 14 // what happened; of two, the earlier holds
+	KindProtection  Kind = 15 // on which days a VM was protected; days are only ever added
 )
 
 func (k Kind) String() string {
 	names := [...]string{"", "tenant", "activation", "svm-config", "svm-facts", "svm-load",
-		"vm", "placement", "observation", "account", "task", "token", "sighting", "task-cancel"}
+		"vm", "placement", "observation", "account", "task", "token", "sighting", "task-cancel", "event", "protection"}
 	if k > 0 && int(k) < len(names) {
 		return names[k]
 	}
@@ -39,7 +41,7 @@ func (k Kind) String() string {
 // isOfThings reports whether records of the kind are of something that has an id, which
 // is never zero.
 func (k Kind) isOfThings() bool {
-	return k <= KindPlacement || k == KindTask || k == KindToken || k == KindTaskCancel
+	return k <= KindObservation || k == KindTask || k == KindToken || k == KindTaskCancel
 }
 
 // isOwner reports whether there are records of other kinds that belong to those of the kind.

@@ -17,10 +17,16 @@ func (t *Table) Record(key Key) (Record, bool) {
 }
 
 // Holds reports whether the table has all that a record says, or something that is
-// preferred to it: what was applied but refused, or can not be read, it does not hold.
+// preferred to it; what is below a floor is dropped everywhere. What was applied but refused, or can not be read, it does not hold.
 func (t *Table) Holds(r Record) bool {
 	if r.Version.IsZero() || r.check() != nil {
 		return false
+	}
+	t.mu.RLock()
+	above := t.floors.lift(&r)
+	t.mu.RUnlock()
+	if !above {
+		return true
 	}
 	have, _ := t.Record(r.Key)
 	_, changed := merge(have, r)

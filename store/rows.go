@@ -293,10 +293,17 @@ func (r Record) check() error {
 		return errZeroID
 	}
 	if r.Deleted() {
-		if r.Key.Kind == KindActivation {
+		switch r.Key.Kind {
+		case KindActivation, KindEvent, KindProtection:
 			return errNoDeletion
 		}
 		return nil
+	}
+	if r.Key.isFloor() {
+		return r.checkFloor()
+	}
+	if r.Key.isBulk() && len(r.Value) > maxBulkValue {
+		return errTooLong
 	}
 	var err error
 	var newest Version
@@ -330,6 +337,12 @@ func (r Record) check() error {
 		_, err = decodeTask(r.Key.ID, r.Value)
 	case KindTaskCancel:
 		_, err = decodeTaskCancel(r.Value)
+	case KindEvent:
+		err = r.checkEvent()
+	case KindObservation:
+		_, err = decodeObservation(r.Key.ID, r.Value)
+	case KindProtection:
+		err = r.checkProtection()
 	}
 	if err == nil && newest.Compare(r.Version) > 0 {
 		err = errAhead

@@ -223,6 +223,9 @@ func (t *Table) loadRecords(each func(func(Record) error) error) error {
 		if err := r.check(); err != nil {
 			return fmt.Errorf("record %s: %w", r.Key, err)
 		}
+		if !t.floors.lift(&r) {
+			return nil
+		}
 		if winner, changed := merge(tx.record(r.Key), r); changed {
 			winner.Value = bytes.Clone(winner.Value) // a large buffer is not to stay for it
 			tx.group.put(winner)

@@ -329,6 +329,7 @@ func (tx *Tx) DeleteSVM(id SVMID) (bool, error) {
 	}
 	tx.put(KindSVMFacts, id, nil)
 	tx.put(KindSVMLoad, id, nil)
+	tx.put(KindObservation, id, nil)
 	return tx.put(KindSVMConfig, id, nil), nil
 }
 

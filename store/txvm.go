@@ -78,6 +78,7 @@ func (tx *Tx) DeleteVM(id BIOSID) (bool, error) {
 		return false, fmt.Errorf("VM %s: %w", id, ErrNotFound)
 	}
 	tx.put(KindPlacement, id, nil)
+	tx.put(KindObservation, id, nil)
 	return tx.put(KindVM, id, nil), nil
 }
 

@@ -13,7 +13,7 @@ import (
 func TestUnknownKindsArePassedOn(t *testing.T) {
 	dir := t.TempDir()
 	x := open(t, Config{Journal: openDir(t, dir)})
-	for _, kind := range []Kind{KindObservation, 14, 200, 255} {
+	for _, kind := range []Kind{16, 17, 200, 255} {
 		key := Key{kind, [16]byte{byte(kind), 1}}
 		var told []Record
 		cancel := x.Subscribe(func(n *News) { told = append(told, n.Records...) })

@@ -153,10 +153,10 @@ func (s Slot) Kind() AgentKind { return AgentKind(s.facts & 3) }
 
 // Assigned returns the index of the SVM that was last remembered, or -1. What is
 // remembered is a hint: it is lost by a restart and may be lost as the table grows.
-func (s Slot) Assigned() int { return int(s.slot.assigned.Load()) - 1 }
+func (s Slot) Assigned() int { return int(s.slot.assigned.Load()&^slotAmiss) - 1 }
 
 // Assign remembers an SVM's index and returns the one remembered before, or -1.
-func (s Slot) Assign(svm int) int { return int(s.slot.assigned.Swap(uint32(svm+1))) - 1 }
+func (s Slot) Assign(svm int) int { return int(s.slot.assign(uint32(svm+1))) - 1 }
 
 // report takes an SVM's report, heard at a moment since the table was opened. Here says
 // whether it was made here, just before.

@@ -127,14 +127,19 @@ func (t *Table) writeVMs() {
 	begin := 0
 	for i := range t.packing.vms {
 		vm := &t.packing.vms[i]
-		slot := t.vms.claim(&vm.id)
+		slot, isNew := t.vms.obtain(&vm.id)
+		if isNew {
+			if r, ok := t.row(Key{KindObservation, vm.id}); ok {
+				slot.setAmiss(isAmiss(&r))
+			}
+		}
 		body := t.packing.bodies[begin:vm.end]
 		t.recount(&vm.id, t.vms.packed(slot), body)
 		t.vms.setPacked(slot, body)
 		t.vms.setFacts(slot, vm.facts)
 		begin = vm.end
 		if vm.facts&factsLive == 0 { // it leaves its SVM, and starts with nothing should it come back
-			if was := slot.assigned.Swap(0); was > 0 {
+			if was := slot.assign(0); was > 0 {
 				t.Pick(int(was-1), -1)
 			}
 		}

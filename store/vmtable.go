@@ -56,7 +56,7 @@ type vmSlot struct {
 	key0, key1 atomic.Uint64
 	facts      atomic.Uint64 // vmFacts
 	entry      atomic.Uint32 // offset in the arena
-	assigned   atomic.Uint32 // index of the last assigned SVM + 1; lost when the shard grows
+	assigned   atomic.Uint32 // index of the last assigned SVM + 1, and slotAmiss
 }
 
 // vmFacts packs what a question needs of a VM:
@@ -133,6 +133,12 @@ func (t *vmTable) search(id *BIOSID, hash uint64) (*vmSlot, vmFacts) {
 
 // claim returns the slot of id, making one if there is none.
 func (t *vmTable) claim(id *BIOSID) *vmSlot {
+	slot, _ := t.obtain(id)
+	return slot
+}
+
+// obtain is claim for who wants to know whether the slot was made.
+func (t *vmTable) obtain(id *BIOSID) (slot *vmSlot, isNew bool) {
 	hash := hashBIOS(id)
 	sh := t.shard(hash)
 	if slot, facts := t.find(id); slot != nil {
@@ -140,13 +146,13 @@ func (t *vmTable) claim(id *BIOSID) *vmSlot {
 			slot.facts.Store(uint64(factsClaimed))
 			sh.forgotten--
 		}
-		return slot
+		return slot, false
 	}
 	sh.reserve(1)
-	slot := sh.seek(hash, id)
+	slot = sh.seek(hash, id)
 	sh.claimed++
 	slot.put(id, noEntry, factsClaimed)
-	return slot
+	return slot, true
 }
 
 const noEntry = 1<<32 - 1

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -75,6 +76,13 @@ type Config struct {
 	// [DefaultTokenOverlap], less than 0 not at all.
 	TokenOverlap time.Duration
 
+	// EventStreams is how many clients may follow events at a time; 0 means
+	// [DefaultEventStreams].
+	EventStreams int
+	// Closing, when it is closed, ends the answers that would go on for ever. If nil,
+	// nothing does.
+	Closing <-chan struct{}
+
 	// Log receives faults of the gateway itself, never requests. If nil,
 	// nothing is logged.
 	Log *slog.Logger
@@ -105,6 +113,11 @@ type API struct {
 	log        *slog.Logger
 	document   []byte // /openapi.json
 
+	feed       feed
+	streams    atomic.Int64 // clients that follow events
+	maxStreams int
+	closing    <-chan struct{}
+
 	// Held while a backup is made, a restore is under way, or a forecast is worked out:
 	// there is one of each at a time.
 	backups, restores, forecasts sync.Mutex
@@ -113,7 +126,7 @@ type API struct {
 }
 
 // New returns an API for cfg. It starts no goroutine and opens nothing, so
-// there is nothing to close. If cfg is wrong the error is a [*ConfigError].
+// there is nothing to close; it is told of changes for as long as the table lasts. If cfg is wrong the error is a [*ConfigError].
 func New(cfg Config) (*API, error) {
 	for _, required := range []struct {
 		field  string
@@ -128,8 +141,8 @@ func New(cfg Config) (*API, error) {
 			return nil, &ConfigError{Field: required.field, Reason: "must not be nil"}
 		}
 	}
-	if cfg.MaxBody < 0 || cfg.MaxImport < 0 || cfg.MaxRestore < 0 {
-		return nil, &ConfigError{Field: "MaxBody, MaxImport and MaxRestore", Reason: "must not be negative"}
+	if cfg.MaxBody < 0 || cfg.MaxImport < 0 || cfg.MaxRestore < 0 || cfg.EventStreams < 0 {
+		return nil, &ConfigError{Field: "MaxBody, MaxImport, MaxRestore and EventStreams", Reason: "must not be negative"}
 	}
 	document, err := documentJSON()
 	if err != nil {
@@ -140,7 +153,7 @@ func New(cfg Config) (*API, error) {
 		cluster: cfg.Cluster, guide: cfg.Deployments, ready: cfg.Ready, log: cfg.Log, document: document,
 		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), maxImport: cmp.Or(cfg.MaxImport, DefaultMaxImport),
 		maxRestore: cmp.Or(cfg.MaxRestore, DefaultMaxRestore), overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap),
-		copyTo: cfg.Table.Backup,
+		maxStreams: cmp.Or(cfg.EventStreams, DefaultEventStreams), closing: cfg.Closing, copyTo: cfg.Table.Backup,
 	}
 	if a.ready == nil {
 		a.ready = func() bool { return true }
@@ -151,6 +164,7 @@ func New(cfg Config) (*API, error) {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Table.Subscribe(a.feed.note)
 	return a, nil
 }
 

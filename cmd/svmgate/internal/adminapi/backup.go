@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/spool"
 	"github.com/svmgate/svmgate/store"
 )
@@ -46,6 +47,7 @@ func (a *API) backup(c *call) error {
 		c.ctx.Response.Header.Del("Content-Disposition")
 		return err
 	}
+	c.note(audit.Entry{Type: "backup", Message: "took a backup of the table"})
 	c.ctx.Response.SetBodyStream(stream, -1)
 	return nil
 }
@@ -128,6 +130,9 @@ func (a *API) restore(c *call) error {
 		return refuse(400, "invalid_backup", "nothing was changed: "+err.Error())
 	}
 	s, err := a.table.RestoreAsNew(kept, kept.Size())
+	if s.Records > 0 {
+		c.note(audit.Entry{Type: "restore", Message: "restored a backup as new changes", After: s})
+	}
 	if errors.Is(err, store.ErrBackup) {
 		return refuse(400, "invalid_backup", err.Error())
 	}

@@ -33,6 +33,7 @@ func TestEveryOperation(t *testing.T) {
 		{200, "POST", tenant + "/token", "{}"},
 		{200, "GET", tenant + "/deployment", ""},
 		{200, "GET", tenant + "/handover", ""},
+		{200, "GET", tenant + "/firewall?format=json", ""},
 		{200, "GET", "/v1/svms", ""},
 		{200, "GET", svm, ""},
 		{200, "PUT", svm, `{"address":"svm-1.example","version":"6.0","kinds":["linux"],"license":{"state":"valid","expires":"2030-01-01T00:00:00Z"}}`},
@@ -62,6 +63,7 @@ func TestEveryOperation(t *testing.T) {
 		{204, "DELETE", vm, ""},
 		{204, "DELETE", svm, ""},
 		{204, "DELETE", tenant, ""},
+		{200, "GET", "/v1/events?type=admin.&tenant=" + w.tenant.String(), ""},
 	} {
 		w.must(q.status, q.method, q.path, q.body)
 	}

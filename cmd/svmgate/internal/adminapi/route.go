@@ -42,6 +42,7 @@ var routes = []route{
 	{method: "POST", pattern: "/v1/tenants/{id}/activate", query: []string{"wait", "timeout"}, handle: (*API).activateTenant},
 	{method: "POST", pattern: "/v1/tenants/{id}/deactivate", query: []string{"wait", "timeout"}, handle: (*API).deactivateTenant},
 	{method: "POST", pattern: "/v1/tenants/{id}/token", handle: (*API).renewToken},
+	{method: "GET", pattern: "/v1/tenants/{id}/firewall", access: reads, query: []string{"format", "interface", "snat", "zone"}, handle: (*API).readFirewall},
 	{method: "GET", pattern: "/v1/tenants/{id}/deployment", access: reads, handle: (*API).readDeployment},
 	{method: "GET", pattern: "/v1/tenants/{id}/handover", access: reads, handle: (*API).readHandover},
 
@@ -69,6 +70,8 @@ var routes = []route{
 	{method: "POST", pattern: restorePath, query: []string{"as-new"}, handle: (*API).restore},
 	{method: "GET", pattern: "/v1/explain/{biosId}", access: reads, query: agentQuery, handle: (*API).explain},
 	{method: "POST", pattern: whatIfPath, handle: (*API).whatIf},
+
+	{method: "GET", pattern: "/v1/events", access: reads, query: eventQuery, handle: (*API).listEvents},
 
 	{method: "GET", pattern: "/v1/cluster", access: reads, query: []string{"digests"}, handle: (*API).readCluster},
 	{method: "GET", pattern: "/v1/cluster/keys", access: writes, handle: (*API).listKeys},

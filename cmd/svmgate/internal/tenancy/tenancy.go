@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/store"
@@ -78,7 +79,7 @@ func (n *NewTenant) Check() error {
 // Create begins a task that makes a tenant. The password is the task's from then on,
 // which overwrites it when it needs it no longer. The error is that of [NewTenant.Check]
 // or [task.Runner.Begin].
-func (s *Service) Create(by string, n NewTenant) (store.Task, error) {
+func (s *Service) Create(by audit.Who, n NewTenant) (store.Task, error) {
 	if err := n.Check(); err != nil {
 		n.Wipe()
 		return store.Task{}, err
@@ -93,7 +94,7 @@ func (s *Service) Create(by string, n NewTenant) (store.Task, error) {
 
 // SetActive switches a tenant on or off; the task has ended when it returns. There is
 // one even if there is no such tenant: it is Failed then.
-func (s *Service) SetActive(by string, id store.TenantID, active bool) (store.Task, error) {
+func (s *Service) SetActive(by audit.Who, id store.TenantID, active bool) (store.Task, error) {
 	notes := deactivate
 	if active {
 		notes = activate
@@ -105,7 +106,7 @@ func (s *Service) SetActive(by string, id store.TenantID, active bool) (store.Ta
 
 // Delete begins a task that removes a tenant, artifacts included if that is asked for:
 // those that were made with it, whatever it is now.
-func (s *Service) Delete(by string, id store.TenantID, artifacts bool) (store.Task, error) {
+func (s *Service) Delete(by audit.Who, id store.TenantID, artifacts bool) (store.Task, error) {
 	t, _ := s.cfg.Table.Tenant(id)
 	return s.tasks.Begin(task.Spec{
 		Procedure: deleteTenant{s}, Tenant: id, By: by, Lane: "tenant/" + id.String(),
@@ -120,7 +121,7 @@ type ReportRequest struct {
 }
 
 // Report begins a task that makes a protection report; its result is the report's id.
-func (s *Service) Report(by string, r ReportRequest) (store.Task, error) {
+func (s *Service) Report(by audit.Who, r ReportRequest) (store.Task, error) {
 	id := store.NewTaskID().String()
 	return s.tasks.Begin(task.Spec{
 		Procedure: createReport{Service: s}, Tenant: r.Tenant, By: by, Notes: []byte(id), Quick: true,
@@ -128,7 +129,7 @@ func (s *Service) Report(by string, r ReportRequest) (store.Task, error) {
 }
 
 // Cancel asks for the end of a task; see [task.Runner.Cancel].
-func (s *Service) Cancel(id store.TaskID, by string) (store.Task, error) {
+func (s *Service) Cancel(id store.TaskID, by audit.Who) (store.Task, error) {
 	return s.tasks.Cancel(id, by)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
@@ -42,11 +43,11 @@ type Config struct {
 
 // Tenancy is what [tenancy.Service] does for this API; see there.
 type Tenancy interface {
-	Create(by string, n tenancy.NewTenant) (store.Task, error)
-	SetActive(by string, id store.TenantID, active bool) (store.Task, error)
-	Delete(by string, id store.TenantID, artifacts bool) (store.Task, error)
-	Report(by string, r tenancy.ReportRequest) (store.Task, error)
-	Cancel(id store.TaskID, by string) (store.Task, error)
+	Create(by audit.Who, n tenancy.NewTenant) (store.Task, error)
+	SetActive(by audit.Who, id store.TenantID, active bool) (store.Task, error)
+	Delete(by audit.Who, id store.TenantID, artifacts bool) (store.Task, error)
+	Report(by audit.Who, r tenancy.ReportRequest) (store.Task, error)
+	Cancel(id store.TaskID, by audit.Who) (store.Task, error)
 }
 
 // API answers requests. Its methods may be called from many goroutines.

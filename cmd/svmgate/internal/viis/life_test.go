@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/store"
 )
@@ -171,7 +172,7 @@ func TestTasksThatArriveBeforeWhatTheyDid(t *testing.T) {
 			return time.Since(start)
 		}
 
-		created, err := service.Create("root", tenancy.NewTenant{Tenant: store.Tenant{Name: "acme", Type: store.Simple, Discovery: store.DefaultDiscovery()}})
+		created, err := service.Create(audit.Who{Account: "root"}, tenancy.NewTenant{Tenant: store.Tenant{Name: "acme", Type: store.Simple, Discovery: store.DefaultDiscovery()}})
 		check(t, err)
 		tenant, _ := tenancy.ResultOf(created)
 		key := store.Key{Kind: store.KindTenant, ID: tenant.ID}
@@ -181,7 +182,7 @@ func TestTasksThatArriveBeforeWhatTheyDid(t *testing.T) {
 		if after := asks(created, func() { bring(key) }); after < confirmFor/2 || after > confirmFor/2+lookAgain {
 			t.Errorf("others were told after %v, want as soon as the tenant is here", after)
 		}
-		deleted, err := service.Delete("root", tenant.ID, false)
+		deleted, err := service.Delete(audit.Who{Account: "root"}, tenant.ID, false)
 		check(t, err)
 		if after := asks(deleted, nil); after >= 0 {
 			t.Errorf("others were told that a tenant is gone that is here, after %v", after)

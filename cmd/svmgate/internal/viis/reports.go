@@ -34,7 +34,7 @@ func (c *call) createReport() error {
 	if !r.To.IsZero() && r.To.Before(r.From.Time) {
 		return bad("query parameter to is before from")
 	}
-	t, err := c.api.tenancy.Report(c.account.Name, r)
+	t, err := c.api.tenancy.Report(c.who(), r)
 	if err != nil {
 		return err
 	}
