@@ -136,6 +136,7 @@ func TestQuestionsThatTheProgramIsSpared(t *testing.T) {
 				}
 				b.asks.heard(message{kind: askMessage, id: 7, sender: tt.from, question: askProgram, body: tt.body})
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				var s Stats
 				b.questionStats(&s)
 				if want := (Stats{QuestionsRefused: 1}); told != tt.want || s.QuestionsRefused != 1 || s.QuestionsAnswered != 0 {

@@ -246,26 +246,30 @@ func (t *Table) NumEvents() int {
 // disk takes none, it fails. Without anything to drop it writes nothing. Writers wait for
 // a piece of it at a time.
 func (t *Table) ForgetEvents(before Time, most int) (n int, err error) {
-	for {
-		dropped, _ := t.sinkAll()
-		n += dropped
-		floor, ok := t.eventFloor(clockAt(before.Time), max(most, 0))
-		if !ok {
-			return n, nil
-		}
-		raised := false
-		err := t.Update(func(tx *Tx) error {
-			version := t.clock.next() // none is newer
-			floor = min(floor, version.Clock)
-			if raised = floor > t.floors.clock; raised {
-				tx.group.put(Record{Key: Key{Kind: KindEvent}, Version: version, Value: encodeFloor(floor)})
-			}
-			return nil
-		})
-		if err != nil || !raised {
-			return n, err
-		}
+	was, _ := t.dropped()
+	for raised := true; raised && err == nil; {
+		t.sinkAll()
+		raised, err = t.raiseEvents(clockAt(before.Time), max(most, 0))
 	}
+	is, _ := t.dropped()
+	return is - was, err
+}
+
+// raiseEvents raises the floor, and reports whether it did.
+func (t *Table) raiseEvents(floor uint64, most int) (raised bool, err error) {
+	floor, ok := t.eventFloor(floor, most)
+	if !ok {
+		return false, nil
+	}
+	err = t.Update(func(tx *Tx) error {
+		version := t.clock.next() // none is newer
+		floor = min(floor, version.Clock)
+		if raised = floor > t.floors.clock; raised {
+			tx.group.put(Record{Key: Key{Kind: KindEvent}, Version: version, Value: encodeFloor(floor)})
+		}
+		return nil
+	})
+	return raised, err
 }
 
 // eventFloor returns the clock before which events are to be dropped; false if none is.

@@ -27,6 +27,9 @@ type floors struct {
 
 	sunk    int         // buckets in which no day is below
 	sinking atomic.Bool // something may be below
+
+	droppedEvents, emptied int // since the table was opened: events, and protections that had days
+
 }
 
 func (f *floors) clear() {
@@ -106,49 +109,54 @@ func (f *floors) lift(r *Record) bool {
 	return err == nil
 }
 
-// sinkAll drops all of it, in pieces.
-func (t *Table) sinkAll() (events, protections int) {
+// sinkAll drops all that is below, a piece at a time.
+func (t *Table) sinkAll() {
 	for t.floors.sinking.Load() {
-		e, p := t.sinkPiece()
-		events, protections = events+e, protections+p
+		t.sinkPiece()
 	}
-	return events, protections
 }
 
-func (t *Table) sinkPiece() (events, protections int) {
+func (t *Table) sinkPiece() {
 	t.turn <- struct{}{} // what a group has staged was made of what stands in the table
 	defer func() { <-t.turn }()
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.sink()
+	t.sink()
 }
 
 // sinkRecords is how many records are looked at before writers go on.
 const sinkRecords = 4096
 
-// sink drops some of what is below the floors, and returns how many events and how many
-// protections that had days until then. It needs the writers' lock and the table's.
-func (t *Table) sink() (events, protections int) {
-	if !t.floors.sinking.Load() {
-		return 0, 0
+// sink drops some of what is below the floors. It needs the writers' lock and the table's.
+func (t *Table) sink() {
+	f := &t.floors
+	if !f.sinking.Load() {
+		return
 	}
-	all := t.timeline.cut(t.floors.clock, sinkRecords, func(at ref) {
+	all := t.timeline.cut(f.clock, sinkRecords, func(at ref) {
 		b := &t.buckets[bucketOf(at.hash)]
 		if r, ok := b.bulk.event(at.hash, at.clock); ok {
-			events++
 			t.dropBulk(b, at.hash, &r)
 			b.bulk.tidy()
+			f.droppedEvents++
 		}
 	})
-	for seen := 0; seen < sinkRecords && t.floors.sunk < Buckets; t.floors.sunk++ {
-		b := &t.buckets[t.floors.sunk]
+	for seen := 0; seen < sinkRecords && f.sunk < Buckets; f.sunk++ {
+		b := &t.buckets[f.sunk]
 		seen += 1 + b.bulk.live
-		protections += t.sinkDays(b)
+		f.emptied += t.sinkDays(b)
 	}
-	t.floors.sinking.Store(!all || t.floors.sunk < Buckets)
-	return events, protections
+	f.sinking.Store(!all || f.sunk < Buckets)
+}
+
+// dropped returns how many events, and how many protections that had days, were dropped
+// since the table was opened.
+func (t *Table) dropped() (events, protections int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.floors.droppedEvents, t.floors.emptied
 }
 
 // sinkDays takes days below the floor out of the protections in a bucket.

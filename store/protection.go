@@ -188,6 +188,7 @@ func (t *Table) Protections(fn func(*Protection) bool) {
 // ForgetProtection drops, on every gateway, the days before a given one, which is at most
 // today, and returns how many VMs of tenants have none left here; see [Table.ForgetEvents].
 func (t *Table) ForgetProtection(before Day) (int, error) {
+	_, was := t.dropped()
 	err := t.Update(func(tx *Tx) error {
 		if before = min(before, DayOf(tx.now)); before > t.floors.day {
 			tx.write(Key{Kind: KindProtection}, encodeFloor(uint64(before)))
@@ -197,6 +198,7 @@ func (t *Table) ForgetProtection(before Day) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, n := t.sinkAll()
-	return n, nil
+	t.sinkAll()
+	_, is := t.dropped()
+	return is - was, nil
 }

@@ -104,10 +104,15 @@ type picture struct {
 	Tasks    []Task
 	Answers  []string // what a question sees of each VM
 	Tokens   map[[32]byte]TenantID
+	Events   []Event
+	Days     []string // of each protection
+	Digest   [Buckets]uint64
 }
 
 func (x tester) picture() picture {
-	p := picture{Records: []string{}, Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tasks: x.Tasks(), Tokens: *x.tokens.Load()}
+	p := picture{Records: []string{}, Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tasks: x.Tasks(), Tokens: *x.tokens.Load(), Digest: x.digest()}
+	p.Events = x.events(Version{})
+	p.Days = x.days()
 	for _, r := range x.all() {
 		p.Records = append(p.Records, fmt.Sprintf("%v %x %x", r.Key, r.Version, r.Value))
 	}
@@ -115,7 +120,7 @@ func (x tester) picture() picture {
 		slot, ok := x.Lookup(&vm.BIOS)
 		view := x.View()
 		tenant, version := view.Tenant(slot.Tenant()), view.Version(slot.Version())
-		p.Answers = append(p.Answers, fmt.Sprintln(vm.BIOS, ok, tenant, version, slot.OS(), slot.Kind()))
+		p.Answers = append(p.Answers, fmt.Sprintln(vm.BIOS, ok, tenant, version, slot.OS(), slot.Kind(), slot.Amiss()))
 	}
 	return p
 }
