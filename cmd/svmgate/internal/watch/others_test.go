@@ -35,7 +35,7 @@ func (o *others) are(members ...Member) {
 
 func there(names ...string) (list []Member) {
 	for _, name := range names {
-		list = append(list, Member{Name: name, Alive: true, Ready: true})
+		list = append(list, Member{Name: name, Alive: true})
 	}
 	return list
 }
@@ -49,7 +49,12 @@ func among(t *testing.T, o *others) (*Watch, *store.Table) {
 	}
 	w, err := New(Config{
 		Table: table, Feed: NewFeed(), Self: "a", Members: o.list,
-		Ask: func(ctx context.Context, member string, question []byte) ([]byte, error) { return o.answer(ctx, member, question) },
+		Ask: func(ctx context.Context, member string, question []byte) ([]byte, error) {
+			if question[0] == formatGreeting {
+				return question, nil
+			}
+			return o.answer(ctx, member, question)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

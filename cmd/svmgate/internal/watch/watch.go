@@ -64,6 +64,7 @@ type Watch struct {
 
 	mu        sync.Mutex // guards what follows
 	running   bool
+	greeted   map[string]greeting
 	heard     []item // from other gateways
 	back      []item // not taken by others
 	lanes     map[string]*lane
@@ -101,7 +102,7 @@ func New(cfg Config) (*Watch, error) {
 	}
 	w := &Watch{
 		cfg: cfg, log: cfg.Log, notices: make([]Notice, 0, 1024), batch: make([]item, 0, maxBatch),
-		members: map[string]bool{}, lanes: map[string]*lane{},
+		members: map[string]bool{}, lanes: map[string]*lane{}, greeted: map[string]greeting{},
 	}
 	w.roster.Store(newRoster(cfg.Self, cfg.Members == nil, time.Now()))
 	return w, nil
@@ -170,7 +171,7 @@ func (w *Watch) look(ctx context.Context, now time.Time) {
 	var members []Member
 	if w.cfg.Members != nil {
 		members = w.cfg.Members()
-		w.roster.Store(w.roster.Load().next(members, now))
+		w.roster.Store(w.roster.Load().next(w.greet(ctx, members), now))
 	}
 	for _, it := range w.later.turn(now) {
 		w.sort(it, now)
