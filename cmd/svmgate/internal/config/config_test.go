@@ -133,6 +133,7 @@ func TestBadValuesNameKeyValueAndWhatIsAllowed(t *testing.T) {
 		"svm-ttl":            {"", "15", "1s", "-1m", "1000h"},
 		"svm-probe":          {"9876", "tcp:", "tcp:0", "tcp:65536", "tcp:http", "udp:9876", "tcp:1:2", "tcp:+1"},
 		"return-after":       {"", "10", "-1s", "25h"},
+		"license-warning":    {"", "30", "-1s", "8785h"},
 		"admission-rate":     {"", "-1", "0.001", "1000001", "NaN", "Inf", "ten"},
 		"admission-burst":    {"", "-1", "1.5", "1000001"},
 		"openstack-locality": {"ignore", "rack"},

@@ -126,7 +126,7 @@ func TestOwnersAreTold(t *testing.T) {
 		w, table := among(t, o)
 		register(t, table, ids...)
 		cause, _ := table.Inactivity(store.TenantID{1})
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Second)
 		w.cfg.Feed.Note(ids[0], Inactive)
 		w.cfg.Feed.Note(ids[1], NoSVM) // which is because its tenant is inactive
 		time.Sleep(time.Second)

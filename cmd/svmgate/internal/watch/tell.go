@@ -29,7 +29,7 @@ const (
 	maxAge = store.MaxSkew + 30*time.Second
 
 	// MaxQuestion is how many bytes a question of this package has at most.
-	MaxQuestion = 64 << 10
+	MaxQuestion = 63 << 10
 	maxTold     = (MaxQuestion - headBytes) / noticeBytes // notices at once
 )
 
