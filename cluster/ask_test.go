@@ -306,3 +306,25 @@ func TestAskLoopback(t *testing.T) {
 		t.Errorf("counted as %+v", s)
 	}
 }
+
+// BenchmarkAsk asks over real sockets, encrypted, one question after the other.
+func BenchmarkAsk(b *testing.B) {
+	for _, size := range []struct{ question, answer int }{{1 << 10, 0}, {32 << 10, 0}, {100, 192 << 10}} {
+		b.Run(fmt.Sprintf("question=%d/answer=%d", size.question, size.answer), func(b *testing.B) {
+			answer := make([]byte, size.answer)
+			cfg := cluster.Config{Name: "a", Keys: [][]byte{make([]byte, 32)}}
+			cfg.Answer = func(context.Context, string, []byte) ([]byte, error) { return answer, nil }
+			to := start(b, cfg)
+			of := start(b, cluster.Config{Name: "b", Keys: cfg.Keys, Seeds: []string{to.Addr()}})
+			await(b, "both see both", 10*time.Second, met([]member{to, of}))
+			question := make([]byte, size.question)
+			b.SetBytes(int64(size.question + size.answer))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := of.Ask(b.Context(), "a", question); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -70,6 +70,10 @@ var Table = []Setting{
 		Help:  "port of SVMs that is tried every 5 s, from two gateways; an SVM that fails twice is used last",
 		parse: optional(svmProbe),
 	}, {
+		Name: "license-warning", Default: "720h", Allowed: wantDuration("0s", "8784h"),
+		Help:  "how long before the end of an SVM's licence that is told; 0s: never",
+		parse: duration(func(c *Config) *time.Duration { return &c.LicenseWarning }, "0s", "8784h"),
+	}, {
 		Name: "return-after", Default: "10m", Allowed: wantDuration("0s", "24h"),
 		Help:  "how long a better class must have had an SVM before agents that are well served move to it",
 		parse: duration(func(c *Config) *time.Duration { return &c.ReturnAfter }, "0s", "24h"),

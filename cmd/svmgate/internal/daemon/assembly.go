@@ -16,6 +16,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -31,6 +32,7 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
+	watching atomic.Pointer[watch.Watch] // nil before it is served
 
 	refused  uint64    // records from the future, when it was last looked
 	refusing time.Time // when there were last more of them
@@ -139,8 +141,8 @@ func (a *assembly) serve() error {
 	if err != nil {
 		return err
 	}
-	metrics := new(agentapi.Metrics)
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics})
+	metrics, feed := new(agentapi.Metrics), watch.NewFeed()
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: feed})
 	if err != nil {
 		return err
 	}
@@ -169,6 +171,9 @@ func (a *assembly) serve() error {
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
+	if err := a.startWatch(feed); err != nil {
+		return err
+	}
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)
 	return nil
