@@ -21,7 +21,7 @@ type Config struct {
 	Unregistered      discovery.Unregistered
 	DeadAddress       string
 	SVMTTL            time.Duration
-	SVMProbe          int           // TCP port; 0: none is probed
+	SVMProbe          int // TCP port; 0: none is probed
 	ReturnAfter       time.Duration
 	AdmissionRate     float64 // agents a second and tenant; 0: no bound
 	AdmissionBurst    int     // agents; 0: what comes in two seconds
