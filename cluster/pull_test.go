@@ -209,7 +209,7 @@ func TestDonorHasBounds(t *testing.T) {
 		// Two at a time.
 		n.serving <- struct{}{}
 		n.serving <- struct{}{}
-		if _, err := n.servePull("x", question(0, 1, none)); !errors.Is(err, errBusy) {
+		if _, err := n.servePull("x", question(0, 1, none)); !errors.Is(err, ErrBusy) {
 			t.Errorf("a third pull: %v, want busy", err)
 		}
 		<-n.serving

@@ -293,7 +293,7 @@ func (r *repair) note(peer string, err error) {
 	switch {
 	case err == nil:
 		rel.failures = 0
-	case errors.Is(err, errBusy):
+	case errors.Is(err, ErrBusy):
 		rest = again/4 + rand.N(again/4)
 	default:
 		rel.failures++

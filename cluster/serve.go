@@ -36,7 +36,7 @@ func (r *repair) servePull(peer string, body []byte) ([]byte, error) {
 	case r.serving <- struct{}{}:
 		defer func() { <-r.serving }()
 	default:
-		return nil, errBusy
+		return nil, ErrBusy
 	}
 	s := servings.Get().(*serving)
 	defer s.free()

@@ -85,7 +85,7 @@ func (tx *Tx) merge(r Record, lenient bool) error {
 
 // record returns the record of a key as it is in this change, on top of those
 // that are written together with it. The value of a VM's may be valid only until
-// the next call.
+// the next call, that of a bulk kind until the table changes.
 func (tx *Tx) record(key Key) Record {
 	if r, ok := tx.group.find(key); ok {
 		return r
@@ -95,13 +95,18 @@ func (tx *Tx) record(key Key) Record {
 
 // current returns the record of a key as it is now.
 func (t *Table) current(key Key) Record {
+	if key.isBulk() {
+		r, _ := t.rowCopy(key)
+		return r
+	}
 	return t.currentIn(&values{}, key)
 }
 
 // currentIn is current into memory that was used before.
 func (t *Table) currentIn(mem *values, key Key) Record {
 	if key.Kind != KindVM && key.Kind != KindPlacement {
-		return t.rows[key]
+		r, _ := t.row(key)
+		return r
 	}
 	e := t.entryIn(mem, key.ID)
 	return *e.record(key.Kind)
@@ -116,6 +121,7 @@ func (t *Table) checkBounds(s *stage) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var tenants, svms idSet // that have no index yet
+	bulk := t.bulkStats
 	tenant := func(id TenantID) {
 		if _, ok := t.symbols.tenantIndex[id]; !ok {
 			tenants.add(id)
@@ -138,6 +144,8 @@ func (t *Table) checkBounds(s *stage) error {
 			err = t.internFacts(r)
 		case KindPlacement:
 			err = cmp.Or(t.vms.room(r.Key.ID), t.internPlacement(r))
+		case KindEvent, KindObservation, KindProtection:
+			err = bulk.admit(t, r)
 		}
 		if err != nil {
 			return err
@@ -158,7 +166,7 @@ func (t *Table) roomy(n int) bool {
 	s := t.symbols
 	return len(t.symbols.tenantIndex)+n <= MaxTenants && len(t.svmIndex)+n <= MaxSVMs &&
 		len(s.byName)+len(PathSymbols{})*n <= s.most && len(s.paths)+n <= MaxPaths && len(s.versions)+n <= MaxVersions &&
-		t.vms.largest.Load() < maxArena
+		t.vms.largest.Load() < maxArena && t.bulkStats.roomy(n)
 }
 
 func (t *Table) internFacts(r *Record) error {

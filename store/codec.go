@@ -19,6 +19,7 @@ var (
 	errAhead      = errors.New("store: record value names a version newer than the record's own")
 	errOtherKey   = errors.New("store: record value does not belong to its key")
 	errNoRecord   = errors.New("store: sightings are told, and kept by nobody")
+	errTooLong    = errors.New("store: record value is longer than any of its kind")
 	errNoDeletion = errors.New("store: records of the kind are never deleted")
 )
 

@@ -35,6 +35,7 @@ type bucket struct {
 	oldest int64 // 1 + the time of its oldest tombstone, or of one before that; 0: it has none
 	dead   int   // tombstones
 	keys   []Key // of those in Table.rows
+	bulk   bulk
 }
 
 // A mark is what a record counts for in its bucket.
@@ -102,19 +103,6 @@ func recordSum(id uint64, kind Kind, v Version, value uint64) uint64 {
 func fold(h, word uint64) uint64 {
 	hi, lo := bits.Mul64(h^word^0x2d358dccaa6c78a5, 0x9e3779b97f4a7c15)
 	return hi ^ lo
-}
-
-// setRow puts a record that is not of a VM in the place of what was there.
-func (t *Table) setRow(r *Record) {
-	hash := xxhash.Sum64(r.Key.ID[:])
-	b := &t.buckets[bucketOf(hash)]
-	if have, ok := t.rows[r.Key]; ok {
-		b.remove(markOf(hash, &have))
-	} else {
-		b.keys = append(b.keys, r.Key)
-	}
-	b.add(markOf(hash, r))
-	t.rows[r.Key] = *r
 }
 
 // recount counts a VM's entry, which may be empty, in the place of another.

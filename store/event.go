@@ -106,8 +106,11 @@ func decodeEvent(r *Record) (Event, error) {
 	e := Event{ID: r.Key.ID, Version: r.Version, Time: milliTime(r.Version.Millis()), Type: d.str(), Message: d.str()}
 	have := d.uint()
 	for i, id := range []*[16]byte{(*[16]byte)(&e.Tenant), (*[16]byte)(&e.VM), (*[16]byte)(&e.SVM)} {
-		if have&(1<<i) != 0 {
-			*id = d.id()
+		if have&(1<<i) == 0 {
+			continue
+		}
+		if *id = d.id(); *id == ([16]byte{}) { // it was cut
+			d.fail()
 		}
 	}
 	e.Actor, e.From, e.Before, e.After = d.str(), d.str(), d.bytes(), d.bytes()
@@ -174,60 +177,112 @@ func (t *Table) Wrote(v Version) bool { return v.Node == t.clock.node }
 func (t *Table) Event(id EventID) (Event, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	r := t.rows[Key{KindEvent, id}]
+	r, _ := t.rowCopy(Key{KindEvent, id})
 	e, ok := EventOf(&r)
 	return e, ok && t.floors.lift(&r)
 }
 
 // Events calls fn with the events whose version is after a given one, the oldest first,
-// until it returns false. Events that come meanwhile may be left out.
+// until it returns false. It takes no lock while fn runs, and memory for some of the
+// events at a time; of those that come meanwhile some may be left out.
 func (t *Table) Events(after Version, fn func(*Event) bool) {
-	list := t.eventsAfter(after)
-	slices.SortFunc(list, func(a, b Record) int { return a.Version.Compare(b.Version) })
-	for i := range list {
-		if e, ok := EventOf(&list[i]); ok && !fn(&e) {
+	for next := after.Clock; ; {
+		var page []Record
+		page, next = t.eventPage(next)
+		for i := range page {
+			e, ok := EventOf(&page[i])
+			if ok && e.Version.Compare(after) > 0 && !fn(&e) {
+				return
+			}
+		}
+		if next == 0 {
 			return
 		}
 	}
 }
 
-func (t *Table) eventsAfter(after Version) (list []Record) {
+// Bounds of what is read of events at a time.
+const (
+	eventPage      = 128
+	eventPageBytes = 1 << 20
+)
+
+// eventPage returns some events from a clock on, the oldest first, and from where to go
+// on; 0 at the end. All of one clock are on one page.
+func (t *Table) eventPage(from uint64) (page []Record, next uint64) {
+	var room []byte
+	var last ref
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for key, r := range t.rows {
-		if key.Kind == KindEvent && !key.isFloor() && r.Version.Compare(after) > 0 && t.floors.lift(&r) {
-			list = append(list, r)
+	t.timeline.from(max(from, t.floors.clock), func(at ref) bool {
+		if at.clock > last.clock && (len(page) >= eventPage || len(room) >= eventPageBytes) {
+			next = at.clock
+			return false
 		}
-	}
-	return list
+		if at == last { // was replaced by another of the same clock
+			return true
+		}
+		last = at
+		if r, ok := t.buckets[bucketOf(at.hash)].bulk.event(at.hash, at.clock); ok {
+			begin := len(room)
+			room = append(room, r.Value...)
+			r.Value = room[begin:len(room):len(room)]
+			page = append(page, r)
+		}
+		return true
+	})
+	t.mu.RUnlock()
+	slices.SortFunc(page, func(a, b Record) int { return a.Version.Compare(b.Version) })
+	return page, next
 }
 
 // NumEvents returns how many events there are.
-func (t *Table) NumEvents() int { return len(t.eventsAfter(Version{})) }
+func (t *Table) NumEvents() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.bulkStats.events
+}
 
 // ForgetEvents drops, on every gateway, the events before a moment, which is at most
 // now, and of the others the oldest if there are more than most. It returns how many this
 // gateway dropped. Events from before that moment that come later, from a gateway that was
 // cut off, are not taken. It is a write like others, though of one small record: if the
-// disk takes none, it fails. Writers wait for a piece of it at a time.
-func (t *Table) ForgetEvents(before Time, most int) (int, error) {
-	floor := clockAt(before.Time)
-	list := t.eventsAfter(Version{})
-	if n := len(list) - max(most, 0); n > 0 {
-		slices.SortFunc(list, func(a, b Record) int { return a.Version.Compare(b.Version) })
-		floor = max(floor, list[n-1].Version.Clock+1)
+// disk takes none, it fails. Without anything to drop it writes nothing. Writers wait for
+// a piece of it at a time.
+func (t *Table) ForgetEvents(before Time, most int) (n int, err error) {
+	was, _ := t.dropped()
+	for raised := true; raised && err == nil; {
+		t.sinkAll()
+		raised, err = t.raiseEvents(clockAt(before.Time), max(most, 0))
 	}
-	below := slices.ContainsFunc(list, func(r Record) bool { return r.Version.Clock < floor })
-	err := t.Update(func(tx *Tx) error {
-		// The last event may have been written just now.
-		if floor = min(floor, max(clockAt(tx.now), t.clock.last)); below && floor > t.floors.clock {
-			tx.write(Key{Kind: KindEvent}, encodeFloor(floor))
+	is, _ := t.dropped()
+	return is - was, err
+}
+
+// raiseEvents raises the floor, and reports whether it did.
+func (t *Table) raiseEvents(floor uint64, most int) (raised bool, err error) {
+	floor, ok := t.eventFloor(floor, most)
+	if !ok {
+		return false, nil
+	}
+	err = t.Update(func(tx *Tx) error {
+		version := t.clock.next() // none is newer
+		floor = min(floor, version.Clock)
+		if raised = floor > t.floors.clock; raised {
+			tx.group.put(Record{Key: Key{Kind: KindEvent}, Version: version, Value: encodeFloor(floor)})
 		}
 		return nil
 	})
-	if err != nil {
-		return 0, err
+	return raised, err
+}
+
+// eventFloor returns the clock before which events are to be dropped; false if none is.
+func (t *Table) eventFloor(floor uint64, most int) (uint64, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if more := t.bulkStats.events - most; more > 0 {
+		last, _ := t.timeline.nth(more - 1)
+		floor = max(floor, last+1)
 	}
-	n, _ := t.sinkAll()
-	return n, nil
+	oldest, ok := t.timeline.nth(0)
+	return floor, ok && oldest < floor
 }

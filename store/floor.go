@@ -25,12 +25,15 @@ type floors struct {
 	clock uint64 // events whose version has a lower one are below
 	day   Day
 
-	sunk    [2]int // buckets from which what is below was dropped: of events, of days
-	sinking atomic.Bool
+	sunk    int         // buckets in which no day is below
+	sinking atomic.Bool // something may be below
+
+	droppedEvents, emptied int // since the table was opened: events, and protections that had days
+
 }
 
 func (f *floors) clear() {
-	f.clock, f.day, f.sunk = 0, 0, [2]int{}
+	f.clock, f.day, f.sunk = 0, 0, Buckets
 	f.sinking.Store(false)
 }
 
@@ -77,9 +80,9 @@ func (f *floors) raise(r *Record) {
 	case err != nil:
 		return
 	case r.Key.Kind == KindEvent && floor > f.clock:
-		f.clock, f.sunk[0] = floor, 0
+		f.clock = floor
 	case r.Key.Kind == KindProtection && Day(floor) > f.day:
-		f.day, f.sunk[1] = Day(floor), 0
+		f.day, f.sunk = Day(floor), 0
 	default:
 		return
 	}
@@ -106,79 +109,79 @@ func (f *floors) lift(r *Record) bool {
 	return err == nil
 }
 
-// sinkAll drops all of it, in pieces.
-func (t *Table) sinkAll() (events, protections int) {
+// sinkAll drops all that is below, a piece at a time.
+func (t *Table) sinkAll() {
 	for t.floors.sinking.Load() {
-		e, p := t.sinkPiece()
-		events, protections = events+e, protections+p
+		t.sinkPiece()
 	}
-	return events, protections
 }
 
-func (t *Table) sinkPiece() (events, protections int) {
+func (t *Table) sinkPiece() {
 	t.turn <- struct{}{} // what a group has staged was made of what stands in the table
 	defer func() { <-t.turn }()
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.sink()
+	t.sink()
 }
 
 // sinkRecords is how many records are looked at before writers go on.
-const sinkRecords = 4096
+const sinkRecords = 2048
 
-// sink drops some of what is below the floors, and returns how many events and how many
-// protections that had days until then. It needs the writers' lock and the table's.
-func (t *Table) sink() (events, protections int) {
-	if !t.floors.sinking.Load() {
-		return 0, 0
-	}
+// sink drops some of what is below the floors. It needs the writers' lock and the table's.
+func (t *Table) sink() {
 	f := &t.floors
-	for i, seen := min(f.sunk[0], f.sunk[1]), 0; ; i++ {
-		if i == Buckets {
-			f.sinking.Store(false)
-			break
-		}
-		if seen >= sinkRecords {
-			break
-		}
-		seen += len(t.buckets[i].keys)
-		e, p := t.sinkIn(i)
-		events, protections = events+e, protections+p
-		f.sunk = [2]int{i + 1, i + 1}
+	if !f.sinking.Load() {
+		return
 	}
-	return events, protections
+	all := t.timeline.cut(f.clock, sinkRecords, func(at ref) {
+		b := &t.buckets[bucketOf(at.hash)]
+		if r, ok := b.bulk.event(at.hash, at.clock); ok {
+			t.dropBulk(b, at.hash, &r)
+			b.bulk.tidy()
+			f.droppedEvents++
+		}
+	})
+	for seen := 0; seen < sinkRecords && f.sunk < Buckets; f.sunk++ {
+		b := &t.buckets[f.sunk]
+		seen += b.bulk.live
+		f.emptied += t.sinkDays(b)
+	}
+	f.sinking.Store(!all || f.sunk < Buckets)
 }
 
-func (t *Table) sinkIn(i int) (events, protections int) {
-	b := &t.buckets[i]
-	keys := b.keys[:0]
-	for _, key := range b.keys {
-		have := t.rows[key]
+// dropped returns how many events, and how many protections that had days, were dropped
+// since the table was opened.
+func (t *Table) dropped() (events, protections int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.floors.droppedEvents, t.floors.emptied
+}
+
+// sinkDays takes days below the floor out of the protections in a bucket.
+func (t *Table) sinkDays(b *bucket) (emptied int) {
+	var changed []Record
+	b.bulk.each(func(have Record) bool {
+		if have.Key.Kind != KindProtection {
+			return true
+		}
 		r := have
 		stays := t.floors.lift(&r)
-		switch key.Kind {
-		case KindEvent:
-			if !stays {
-				events++
-			}
-		case KindProtection:
-			if hasDays(&have) && !(stays && hasDays(&r)) {
-				protections++
-			}
+		if hasDays(&have) && !(stays && hasDays(&r)) {
+			emptied++
 		}
-		if !stays {
-			b.remove(markOf(xxhash.Sum64(key.ID[:]), &have))
-			delete(t.rows, key)
-			continue
+		switch {
+		case !stays:
+			t.dropBulk(b, xxhash.Sum64(have.Key.ID[:]), &have)
+		case !bytes.Equal(r.Value, have.Value):
+			changed = append(changed, r)
 		}
-		keys = append(keys, key)
-		if !bytes.Equal(r.Value, have.Value) {
-			t.setRow(&r)
-		}
+		return true
+	})
+	for i := range changed {
+		t.setRow(&changed[i])
 	}
-	clear(b.keys[len(keys):])
-	b.keys = keys
-	return events, protections
+	b.bulk.tidy()
+	return emptied
 }

@@ -65,9 +65,27 @@ func (t *Table) forgetIn(i int, floor int64) (n int) {
 		n++
 		return true
 	})
+	n += t.forgetBulk(b, floor)
 	for _, key := range t.vms.appendBucket(nil, i) {
 		n += t.forgetVM(b, key.ID, floor)
 	}
+	return n
+}
+
+// forgetBulk drops the old tombstones of bulk kinds.
+func (t *Table) forgetBulk(b *bucket, floor int64) (n int) {
+	b.bulk.each(func(r Record) bool {
+		switch {
+		case !r.Deleted():
+		case r.Version.Millis() >= floor:
+			b.note(1 + r.Version.Millis())
+		default:
+			t.dropBulk(b, xxhash.Sum64(r.Key.ID[:]), &r)
+			n++
+		}
+		return true
+	})
+	b.bulk.tidy()
 	return n
 }
 

@@ -36,8 +36,8 @@ func decodeObservation(id [16]byte, value []byte) (Observation, error) {
 // Observation returns what was told of something; false if nothing ever was.
 func (t *Table) Observation(id [16]byte) (Observation, bool) {
 	t.mu.RLock()
-	r := t.rows[Key{KindObservation, id}]
-	t.mu.RUnlock()
+	defer t.mu.RUnlock()
+	r, _ := t.row(Key{KindObservation, id})
 	o, err := decodeObservation(id, r.Value)
 	return o, err == nil
 }

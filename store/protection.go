@@ -148,11 +148,12 @@ func (tx *Tx) addProtection(r *Record) bool {
 func (t *Table) Protection(tenant TenantID, vm BIOSID) (Protection, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.protectionOf(t.rows[protectionKey(tenant, vm)])
+	r, _ := t.row(protectionKey(tenant, vm))
+	return t.protectionOf(&r)
 }
 
 // protectionOf returns what a record says above the floor.
-func (t *Table) protectionOf(r Record) (Protection, bool) {
+func (t *Table) protectionOf(r *Record) (Protection, bool) {
 	p, err := decodeProtection(r.Value)
 	p.Days.cut(t.floors.day)
 	return p, err == nil && len(p.Days.bits) > 0
@@ -166,14 +167,15 @@ func (t *Table) Protections(fn func(*Protection) bool) {
 	for i := range Buckets {
 		list = list[:0]
 		t.mu.RLock()
-		for _, key := range t.buckets[i].keys {
-			if key.Kind != KindProtection || key.isFloor() {
-				continue
+		t.buckets[i].bulk.each(func(r Record) bool {
+			if r.Key.Kind != KindProtection {
+				return true
 			}
-			if p, ok := t.protectionOf(t.rows[key]); ok {
+			if p, ok := t.protectionOf(&r); ok {
 				list = append(list, p)
 			}
-		}
+			return true
+		})
 		t.mu.RUnlock()
 		for j := range list {
 			if !fn(&list[j]) {
@@ -186,6 +188,7 @@ func (t *Table) Protections(fn func(*Protection) bool) {
 // ForgetProtection drops, on every gateway, the days before a given one, which is at most
 // today, and returns how many VMs of tenants have none left here; see [Table.ForgetEvents].
 func (t *Table) ForgetProtection(before Day) (int, error) {
+	_, was := t.dropped()
 	err := t.Update(func(tx *Tx) error {
 		if before = min(before, DayOf(tx.now)); before > t.floors.day {
 			tx.write(Key{Kind: KindProtection}, encodeFloor(uint64(before)))
@@ -195,6 +198,7 @@ func (t *Table) ForgetProtection(before Day) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, n := t.sinkAll()
-	return n, nil
+	t.sinkAll()
+	_, is := t.dropped()
+	return is - was, nil
 }

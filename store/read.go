@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -153,10 +154,14 @@ func (t *Table) Records(fn func(Record) bool) {
 }
 
 func (t *Table) records(fn func(Record) bool) {
-	for _, r := range t.rows {
-		if !fn(r) {
-			return
+	all := t.eachRow(func(r Record) bool {
+		if r.Key.isBulk() {
+			r.Value = bytes.Clone(r.Value)
 		}
+		return fn(r)
+	})
+	if !all {
+		return
 	}
 	stop := false
 	for i := range t.vms.shards {

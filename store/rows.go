@@ -302,6 +302,9 @@ func (r Record) check() error {
 	if r.Key.isFloor() {
 		return r.checkFloor()
 	}
+	if r.Key.isBulk() && len(r.Value) > maxBulkValue {
+		return errTooLong
+	}
 	var err error
 	var newest Version
 	switch r.Key.Kind {

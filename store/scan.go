@@ -33,14 +33,19 @@ const (
 	scanValue = 128 // bytes that values of a VM seldom exceed
 )
 
-// read adds the records of some keys to dst, both of a VM for its one key. The
-// values of VMs are in mem.
+// read adds the records of some keys to dst, both of a VM for its one key. Values
+// of VMs and of bulk kinds are in mem.
 func (t *Table) read(dst []Record, mem []values, keys []Key) []Record {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for i, key := range keys {
 		if key.Kind != KindVM {
-			if r, ok := t.rows[key]; ok {
+			r, ok := t.row(key)
+			if ok && key.isBulk() {
+				mem[i].registration = append(mem[i].registration[:0], r.Value...)
+				r.Value = mem[i].registration
+			}
+			if ok {
 				dst = append(dst, r)
 			}
 			continue
@@ -64,7 +69,7 @@ func (t *Table) keysIn(i int) (keys []Key) {
 			keys = append(keys, key)
 		}
 	}
-	return t.vms.appendBucket(keys, i)
+	return t.vms.appendBucket(t.buckets[i].bulk.appendKeys(keys), i)
 }
 
 // appendBucket adds the keys of a bucket's VMs. It looks at the slots where they

@@ -143,11 +143,35 @@ func (t *Table) writeRecords(ctx context.Context, s *snapshotWriter, wanted func
 	if err := s.records(rows); err != nil {
 		return err
 	}
+	if err := t.writeBulk(ctx, s); err != nil {
+		return err
+	}
 	s.begin(frameDictionary)
 	t.mu.RLock()
 	s.buf = t.symbols.append(s.buf)
 	t.mu.RUnlock()
 	return s.end()
+}
+
+// writeBulk writes the records of bulk kinds, bucket by bucket.
+func (t *Table) writeBulk(ctx context.Context, s *snapshotWriter) error {
+	s.begin(frameRecords)
+	for i := range Buckets {
+		t.mu.RLock()
+		t.buckets[i].bulk.each(func(r Record) bool {
+			s.buf = appendRecord(s.buf, &r)
+			return true
+		})
+		t.mu.RUnlock()
+		if len(s.buf) < recordsFrame && i < Buckets-1 || len(s.buf) == wal.FrameHeader+1 {
+			continue
+		}
+		if err := errors.Join(ctx.Err(), s.end()); err != nil {
+			return err
+		}
+		s.begin(frameRecords)
+	}
+	return nil
 }
 
 // Snapshot writes all records to the data directory, so that the next start need

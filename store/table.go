@@ -78,7 +78,9 @@ type Table struct {
 	// of writing may read without it.
 	mu          sync.RWMutex
 	floors      floors
-	rows        map[Key]Record // all kinds but those of VMs
+	bulkStats   bulkStats
+	timeline    timeline
+	rows        map[Key]Record // see rowstore.go
 	buckets     *[Buckets]bucket
 	accounts    map[Key]Account
 	tasks       map[TaskID]struct{}
@@ -152,6 +154,7 @@ func newTable(cfg Config) *Table {
 func (t *Table) empty() {
 	t.vms = vmTable{}
 	t.floors.clear()
+	t.bulkStats, t.timeline = bulkStats{}, timeline{}
 	t.buckets = new([Buckets]bucket)
 	t.rows, t.accounts, t.tokenRows = map[Key]Record{}, map[Key]Account{}, map[TenantID]Record{}
 	t.tasks = map[TaskID]struct{}{}
@@ -276,6 +279,9 @@ func (s *subscribers[F]) add(lock sync.Locker, fn F) (cancel func()) {
 // Stats are counts of a table, for metrics.
 type Stats struct {
 	Tenants, SVMs, VMs, Accounts int
+	Events                       int
+	Observations                 int    // tombstones included
+	Protections                  int    // VMs of tenants that have days of protection, or had lately
 	Tombstones                   int    // records that say "deleted": see [Table.Forget]
 	Revision                     uint64 // of the view
 	SkewRefused                  uint64 // records refused for a version too far in the future
@@ -305,6 +311,7 @@ func (t *Table) Stats() Stats {
 	}
 	t.mu.RLock()
 	s.Accounts, s.Tombstones = len(t.accounts), t.tombstones()
+	s.Events, s.Observations, s.Protections = t.bulkStats.events, t.bulkStats.observations, t.bulkStats.protections
 	t.mu.RUnlock()
 	t.writing.Lock()
 	s.Ahead = t.clock.ahead()

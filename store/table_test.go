@@ -104,10 +104,13 @@ type picture struct {
 	Tasks    []Task
 	Answers  []string // what a question sees of each VM
 	Tokens   map[[32]byte]TenantID
+	Events   []Event
+	Days     []string // of each protection
 }
 
 func (x tester) picture() picture {
 	p := picture{Records: []string{}, Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tasks: x.Tasks(), Tokens: *x.tokens.Load()}
+	p.Events, p.Days = x.events(Version{}), x.days()
 	for _, r := range x.all() {
 		p.Records = append(p.Records, fmt.Sprintf("%v %x %x", r.Key, r.Version, r.Value))
 	}
@@ -115,7 +118,7 @@ func (x tester) picture() picture {
 		slot, ok := x.Lookup(&vm.BIOS)
 		view := x.View()
 		tenant, version := view.Tenant(slot.Tenant()), view.Version(slot.Version())
-		p.Answers = append(p.Answers, fmt.Sprintln(vm.BIOS, ok, tenant, version, slot.OS(), slot.Kind()))
+		p.Answers = append(p.Answers, fmt.Sprintln(vm.BIOS, ok, tenant, version, slot.OS(), slot.Kind(), slot.Amiss()))
 	}
 	return p
 }
@@ -124,6 +127,9 @@ func (x tester) mustEqual(t failer, o tester) {
 	t.Helper()
 	if diff := cmp.Diff(x.picture(), o.picture()); diff != "" {
 		t.Fatalf("two tables differ:\n%s", diff)
+	}
+	if x.digest() != o.digest() {
+		t.Fatal("equal tables have different digests")
 	}
 }
 

@@ -29,6 +29,9 @@ type Summary struct {
 }
 
 func (s *Summary) add(r *Record) {
+	if r.Key.isFloor() { // it says what is not there
+		return
+	}
 	if r.Deleted() {
 		s.Tombstones++
 		return

@@ -129,7 +129,7 @@ func (t *Table) writeVMs() {
 		vm := &t.packing.vms[i]
 		slot, isNew := t.vms.obtain(&vm.id)
 		if isNew {
-			if r, ok := t.rows[Key{KindObservation, vm.id}]; ok {
+			if r, ok := t.row(Key{KindObservation, vm.id}); ok {
 				slot.setAmiss(isAmiss(&r))
 			}
 		}

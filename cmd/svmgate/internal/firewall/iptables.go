@@ -9,11 +9,11 @@ import (
 	"github.com/svmgate/svmgate/store"
 )
 
-// howIptables is what the text for iptables needs besides rules. What a chain holds is
-// replaced as a whole by iptables-restore; that the hook leads to it once, which
-// iptables-restore can not say, takes a command.
-const howIptables = `Run it as root on the router between the tenant and the SVMs: sh FILE. It replaces what it made before.`
+var shell = tool{"/bin/sh", "Run it as root on the router between the tenant and the SVMs: sh FILE. It replaces what it made before."}
 
+// script is what a text for iptables needs besides rules. What a chain holds is replaced
+// as a whole by iptables-restore; that a hook leads to it once, which iptables-restore can
+// not say, takes a command.
 const script = `set -eu
 
 # link COMMAND TABLE HOOK CHAIN: what passes the hook passes the chain.
@@ -44,7 +44,7 @@ type chain struct {
 func (b *Block) Iptables() string {
 	name := chainName("svmgate-", b.Tenant)
 	var out strings.Builder
-	b.head(&out, "Block", howIptables)
+	b.head(&out, shell, "Block")
 	fmt.Fprintf(&out, "%sReason: %s.\n%s", comment, b.Reason, script)
 	for _, family := range families {
 		c := chain{table: "filter", hook: "FORWARD", names: []string{name, name + "-to"}}
@@ -69,7 +69,7 @@ func (b *Block) Iptables() string {
 func (t *Translation) Iptables() string {
 	names := []string{chainName("svmgate-nat-", t.Tenant)}
 	var out strings.Builder
-	t.head(&out, "Source NAT", howIptables)
+	t.head(&out, shell, "Source NAT")
 	for _, line := range t.routes() {
 		fmt.Fprintf(&out, "%s%s\n", comment, line)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -256,10 +257,8 @@ func (r router) expect(when, tenant string, blocked bool) {
 	line, _ := r.start(tenant, dialKey+"="+strings.Join(addresses, " "))
 	var got map[string]string
 	check(r.t, json.Unmarshal([]byte(line), &got))
-	for address, who := range want {
-		if got[address] != who {
-			r.t.Errorf("%s: from %s to %s: seen as %q, want %q", when, tenant, address, got[address], who)
-		}
+	if !maps.Equal(got, want) {
+		r.t.Fatalf("%s: %s is seen as\n%v, want\n%v", when, tenant, got, want)
 	}
 }
 

@@ -13,10 +13,15 @@ const Caution = comment + "CAUTION: "
 
 const rowLength = 8 // elements of a set on one line
 
+// A tool takes a text.
+type tool struct{ program, how string }
+
+var nft = tool{"/usr/sbin/nft -f", "Load it on the router between the tenant and the SVMs: nft -f FILE. It replaces what was loaded before."}
+
 // head writes what people read before the rules.
-func (s *Subject) head(b *strings.Builder, kind, how string) {
-	fmt.Fprintf(b, "%s%s of tenant %s (%s), by svmgate.\n", comment, kind, quoted(s.Name), s.Tenant)
-	fmt.Fprintf(b, "%s%s\n", comment, how)
+func (s *Subject) head(b *strings.Builder, of tool, kind string) {
+	fmt.Fprintf(b, "#!%s\n%s%s of tenant %s (%s), by svmgate.\n", of.program, comment, kind, quoted(s.Name), s.Tenant)
+	fmt.Fprintf(b, "%s%s\n", comment, of.how)
 	for _, caution := range s.Cautions {
 		fmt.Fprintf(b, "%s%s.\n", Caution, caution)
 	}
@@ -25,12 +30,10 @@ func (s *Subject) head(b *strings.Builder, kind, how string) {
 	}
 }
 
-const howNftables = "Load it on the router between the tenant and the SVMs: nft -f FILE. It replaces what was loaded before."
-
 // Nftables is the text of a Block for nft -f.
 func (b *Block) Nftables() string {
 	var out strings.Builder
-	b.head(&out, "Block", howNftables)
+	b.head(&out, nft, "Block")
 	fmt.Fprintf(&out, "%sReason: %s.\n", comment, b.Reason)
 	name := "svmgate-" + b.Tenant.String()
 	remove(&out, name)
@@ -56,7 +59,7 @@ func (b *Block) Nftables() string {
 // Nftables is the text of a Translation for nft -f.
 func (t *Translation) Nftables() string {
 	var out strings.Builder
-	t.head(&out, "Source NAT", howNftables)
+	t.head(&out, nft, "Source NAT")
 	for _, line := range t.routes() {
 		fmt.Fprintf(&out, "%s%s\n", comment, line)
 	}
