@@ -16,6 +16,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/sink"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 	"github.com/svmgate/svmgate/discovery"
@@ -33,6 +34,7 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
+	sinks    *sink.Sinks
 	watching atomic.Pointer[watch.Watch] // nil before it is served
 
 	refused  uint64    // records from the future, when it was last looked
@@ -64,6 +66,9 @@ func (g *Gateway) assemble(ctx context.Context) error {
 
 func (a *assembly) open(ctx context.Context) error {
 	if err := a.openTable(); err != nil {
+		return err
+	}
+	if err := a.openSinks(); err != nil {
 		return err
 	}
 	var err error
@@ -152,6 +157,7 @@ func (a *assembly) serve() error {
 		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
 		MaxImport: c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
+		EventStreams: c.EventStreams, Closing: a.streamsEnd(),
 	}
 	if a.replica != nil {
 		cfg.Cluster = a.replica
@@ -177,6 +183,7 @@ func (a *assembly) serve() error {
 	if err := a.startWatch(feed); err != nil {
 		return err
 	}
+	a.startEvents(admin)
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)
 	return nil
