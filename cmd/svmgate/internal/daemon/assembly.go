@@ -33,7 +33,8 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
-	watching atomic.Pointer[watch.Watch] // nil before it is served
+	feed     *watch.Feed
+	watching *watch.Watch
 
 	refused  uint64    // records from the future, when it was last looked
 	refusing time.Time // when there were last more of them
@@ -78,6 +79,9 @@ func (a *assembly) open(ctx context.Context) error {
 			a.failed <- fmt.Errorf("the table: %w", err)
 		}
 	})
+	if err := a.newWatch(); err != nil {
+		return err
+	}
 	if err := a.join(); err != nil {
 		return err
 	}
@@ -142,8 +146,8 @@ func (a *assembly) serve() error {
 	if err != nil {
 		return err
 	}
-	metrics, feed := new(agentapi.Metrics), watch.NewFeed()
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: feed})
+	metrics := new(agentapi.Metrics)
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed})
 	if err != nil {
 		return err
 	}
@@ -174,9 +178,8 @@ func (a *assembly) serve() error {
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
-	if err := a.startWatch(feed); err != nil {
-		return err
-	}
+	a.show(ops.WatchFamilies(a.watching))
+	a.work.Go(func() { a.watching.Run(a.life) })
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)
 	return nil
