@@ -86,6 +86,12 @@ func furnished(tx *Tx) (changed []string, err error) {
 		Path: Path{"h", "c", "z"},
 	}))
 	note("account")(tx.PutAccount(Account{Name: "root", Role: RoleSVM, SVMs: []SVMID{svm}, Hash: "argon2id"}))
+	note("event")(tx.Emit(Event{
+		ID: EventID{4}, Type: "admin.tenant_update", Tenant: acme, VM: BIOSID{3}, SVM: svm, Message: "changed",
+		Actor: "root", From: "10.0.0.1", Before: []byte(`{}`), After: []byte(`{"name":"acme"}`),
+	}))
+	note("observation")(tx.PutObservation(Observation{ID: BIOSID{3}, State: 2, Times: 3, Cause: 4, Repeated: milliTime(5e11)}))
+	note("protection")(tx.Protect(BIOSID{3}, DayOf(tx.Now())-1, DayOf(tx.Now())))
 	return changed, err
 }
 

@@ -35,6 +35,7 @@ func TestEveryOperation(t *testing.T) {
 		{200, "GET", tenant + "/handover", ""},
 		{200, "GET", tenant + "/firewall?format=json", ""},
 		{200, "GET", "/v1/svms", ""},
+		{200, "GET", "/v1/licenses?limit=1", ""},
 		{200, "GET", svm, ""},
 		{200, "PUT", svm, `{"address":"svm-1.example","version":"6.0","kinds":["linux"],"license":{"state":"valid","expires":"2030-01-01T00:00:00Z"}}`},
 		{200, "PATCH", svm, `{"capacity":500,"pinned":true}`},

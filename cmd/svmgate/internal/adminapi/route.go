@@ -56,6 +56,8 @@ var routes = []route{
 	{method: "POST", pattern: "/v1/svms/{id}/drain", handle: (*API).drainSVM},
 	{method: "POST", pattern: "/v1/svms/{id}/undrain", handle: (*API).undrainSVM},
 
+	{method: "GET", pattern: "/v1/licenses", access: reads, query: []string{"limit", "after"}, handle: (*API).readLicenses},
+
 	{method: "GET", pattern: "/v1/vms", access: reads, query: []string{"limit", "after", "tenant"}, handle: (*API).listVMs},
 	{method: "GET", pattern: "/v1/vms/{biosId}", access: reads, handle: (*API).readVM},
 	{method: "PUT", pattern: "/v1/vms/{biosId}", handle: (*API).putVM},

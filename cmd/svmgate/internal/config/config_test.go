@@ -23,9 +23,9 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		AgentAddr: "127.0.0.1:7270", AdminAddr: "127.0.0.1:7271", OpsAddr: "127.0.0.1:7272",
-		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute, LicenseWarning: 720 * time.Hour, ReturnAfter: 10 * time.Minute,
+		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute, ReturnAfter: 10 * time.Minute,
 		ProtectionKeep: 400,
-		AgentAuth:      "none", TokenOverlap: 24 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
+		AgentAuth:      "none", TokenOverlap: 24 * time.Hour, LicenseWarning: 720 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
 		ImportLimit: 1 << 30, KSCTimeout: 30 * time.Second, TombstoneKeep: 168 * time.Hour, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
 	}
 	if diff := cmp.Diff(want, got.Config); diff != "" {

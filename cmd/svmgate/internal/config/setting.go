@@ -72,10 +72,6 @@ var Table = []Setting{
 		Help:  "port of SVMs that is tried every 5 s, from two gateways; an SVM that fails twice is used last",
 		parse: optional(svmProbe),
 	}, {
-		Name: "license-warning", Default: "720h", Allowed: wantDuration("0s", "8784h"),
-		Help:  "how long before the end of an SVM's licence that is told; 0s: never",
-		parse: duration(func(c *Config) *time.Duration { return &c.LicenseWarning }, "0s", "8784h"),
-	}, {
 		Name: "protection-reports", Default: "false", Allowed: "true or false",
 		Help:  "collect on which days VMs are protected, for reports",
 		parse: boolean(func(c *Config) *bool { return &c.ProtectionReports }),
@@ -111,6 +107,10 @@ var Table = []Setting{
 		Name: "token-overlap", Default: "24h", Allowed: wantDuration("0s", "720h"),
 		Help:  "how long the previous token of a tenant remains valid",
 		parse: duration(func(c *Config) *time.Duration { return &c.TokenOverlap }, "0s", "720h"),
+	}, {
+		Name: "license-warning", Default: "720h", Allowed: wantDuration("0s", "8760h") + "; 0s means never",
+		Help:  "how long before the end of an SVM's licence that is worth a warning",
+		parse: duration(func(c *Config) *time.Duration { return &c.LicenseWarning }, "0s", "8760h"),
 	}, {
 		Name: "tls-cert", Allowed: "a PEM file, or nothing",
 		Help:  "certificate chain of this gateway, read again when the file changes",

@@ -13,6 +13,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
@@ -152,8 +153,10 @@ func (a *assembly) serve() error {
 	if err != nil {
 		return err
 	}
+	licenses := &license.Surveyor{Table: a.table, Selector: a.selector, Warning: c.LicenseWarning}
 	cfg := adminapi.Config{
-		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Protection: a.book,
+		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
+		Protection: a.book,
 		MaxImport: c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
 	}
@@ -174,6 +177,7 @@ func (a *assembly) serve() error {
 	a.show(ops.TableFamilies(a.table))
 	a.show(ops.TaskFamilies(a.table))
 	a.show(ops.SelectorFamilies(a.selector))
+	a.show(ops.LicenseFamilies(a.life, licenses))
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
