@@ -157,7 +157,7 @@ func (a *assembly) serve() error {
 	cfg := adminapi.Config{
 		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
 		Protection: a.book,
-		MaxImport: c.ImportLimit, Log: a.opt.Log,
+		MaxImport:  c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
 	}
 	if a.replica != nil {
