@@ -1,12 +1,13 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ const (
 	askConfirm                     // to apply records, and say so
 	askKeys                        // to look at or change encryption keys
 	askRoot                        // for the root of a digest
+	askProgram                     // what the program wants to know: Node.Ask
 )
 
 // Bounds of questions: what a node asks, and what it is asked.
@@ -31,17 +33,28 @@ const (
 	askWorkers     = 8
 )
 
+// Errors of questions.
 var (
-	errBusy    = errors.New("busy") // the text is what peers are sent
-	errGone    = errors.New("cluster: the peer is gone")
+	// ErrBusy says that there are too many questions: here, or where the question went.
+	// It may be put again later.
+	ErrBusy = errors.New(busy)
+
+	// ErrNoMember says that there is no such member, or that it is dead, or left, as
+	// far as this node knows, before it answered.
+	ErrNoMember = errors.New("no such member is alive")
+
+	errGone    = fmt.Errorf("%w any more", ErrNoMember)
 	errStopped = errors.New("cluster: the node is stopped")
-	errTooMany = errors.New("cluster: too many questions under way")
+	errTooMany = fmt.Errorf("cluster: too many questions are under way here: %w", ErrBusy)
 )
 
-// A refusal is the error that a peer answered with. It would do so again.
-type refusal string
+// busy is what peers are sent in place of an answer.
+const busy = "busy"
 
-func (r refusal) Error() string { return string(r) }
+// A Refusal is the error that a member answered with. It would do so again.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
 
 // asks asks peers, and answers them. A question and its answer are messages of their
 // own, so no connection waits for anybody.
@@ -51,15 +64,15 @@ type asks struct {
 	answers map[question]func(peer string, body []byte) ([]byte, error)
 	work    *sync.WaitGroup
 
-	queue   chan message // questions that wait for a worker
-	bytes   atomic.Int64 // in the queue
+	own     desk         // for what nodes ask
+	program desk         // for what their programs ask; without a serve if this one answers nobody
 	refused chan message // questions there was no room for
 
-	mu      sync.Mutex
-	stopped bool
-	sending int // questions that are on their way, whoever still waits for them
-	last    uint64
-	pending map[uint64]pending
+	mu       sync.Mutex
+	stopped  bool
+	under    int            // are under way, of this node's: waited for, or still being sent
+	programs map[string]int // of those, the program's, by whom they are put to
+	pending  map[uint64]pending
 }
 
 // pending is a question that has no answer yet.
@@ -80,30 +93,36 @@ func (n *Node) ask(ctx context.Context, peer string, what question, body []byte)
 }
 
 // answer says who answers a question. All must be said before the node starts.
-// Answers are given by a few goroutines; body is the answerer's own.
+// Answers are given by a few goroutines; body is the answerer's own, and what it
+// returns is not.
 func (n *Node) answer(what question, fn func(peer string, body []byte) ([]byte, error)) {
 	n.asks.answers[what] = fn
 }
 
 // init makes a ready to be told who answers what. send is called by any number of
-// goroutines, and may take its time.
+// goroutines, may take its time, and keeps nothing of msg.
 func (a *asks) init(self string, send func(peer string, msg []byte) error) {
 	a.self, a.send = self, send
 	a.answers = make(map[question]func(string, []byte) ([]byte, error))
-	a.queue = make(chan message, maxQueued)
+	a.own.init(maxQueued, maxQueuedBytes, a.serve)
 	a.refused = make(chan message, maxRefusals)
 	a.pending = make(map[uint64]pending)
-	a.last = rand.Uint64() // late answers to who had the name before mean nothing
+	a.programs = make(map[string]int)
 }
 
 // start answers until life ends. What runs is counted in work.
 func (a *asks) start(life context.Context, work *sync.WaitGroup) {
 	a.work = work
 	for range askWorkers {
-		work.Go(func() { a.each(life, a.queue, a.serve) })
+		work.Go(func() { each(life, a.own.queue, a.own.take) })
+	}
+	if a.program.serve != nil {
+		for range maxAnswering {
+			work.Go(func() { each(life, a.program.queue, a.program.take) })
+		}
 	}
 	work.Go(func() {
-		a.each(life, a.refused, func(m message) { a.tell(m, nil, errBusy) })
+		each(life, a.refused, func(m message) { a.tell(m, nil, ErrBusy) })
 	})
 	work.Go(func() {
 		<-life.Done()
@@ -111,7 +130,7 @@ func (a *asks) start(life context.Context, work *sync.WaitGroup) {
 	})
 }
 
-func (a *asks) each(life context.Context, from <-chan message, do func(message)) {
+func each[T any](life context.Context, from <-chan T, do func(T)) {
 	for {
 		select {
 		case <-life.Done():
@@ -136,22 +155,22 @@ func (a *asks) heard(m message) {
 		r := reply{body: m.body}
 		switch m.failure {
 		case "":
-		case errBusy.Error():
-			r.err = errBusy
+		case busy:
+			r.err = ErrBusy
 		default:
-			r.err = refusal(m.failure)
+			r.err = Refusal(m.failure)
 		}
 		a.settle(m.id, r)
 		return
 	}
-	if a.bytes.Add(int64(len(m.body))) <= maxQueuedBytes {
-		select {
-		case a.queue <- m:
-			return
-		default:
-		}
+	at := &a.own
+	if m.question == askProgram && a.program.serve != nil {
+		at = &a.program
 	}
-	a.bytes.Add(-int64(len(m.body)))
+	if at.put(m) {
+		return
+	}
+	at.refused.Add(1)
 	m.body = nil
 	select {
 	case a.refused <- m:
@@ -160,8 +179,8 @@ func (a *asks) heard(m message) {
 }
 
 // serve answers a question that a peer asked.
-func (a *asks) serve(m message) {
-	a.bytes.Add(-int64(len(m.body)))
+func (a *asks) serve(w waiting) {
+	m := w.message
 	fn := a.answers[m.question]
 	if fn == nil {
 		a.tell(m, nil, fmt.Errorf("this release has no answer to question %d", m.question))
@@ -172,19 +191,21 @@ func (a *asks) serve(m message) {
 		err = fmt.Errorf("the answer has %d bytes, and %d are the most that can be sent", len(body), maxBody)
 	}
 	a.tell(m, body, err)
+	reuse(body)
 }
 
 // tell sends an answer. If that fails, who asked has gone or finds out by waiting.
 func (a *asks) tell(m message, body []byte, err error) {
 	failure := ""
 	if err != nil {
-		failure, body = err.Error(), nil
-		if failure == "" {
-			failure = "unknown error"
+		failure, body = cmp.Or(err.Error(), "unknown error"), nil
+		if errors.Is(err, ErrBusy) {
+			failure = busy
 		}
 	}
-	msg := make([]byte, 0, len(body)+min(len(failure), maxError)+16)
-	_ = a.send(m.sender, appendAnswer(msg, m.id, failure, body))
+	msg := appendAnswer(buffer(len(body)+min(len(failure), maxError)+16), m.id, failure, body)
+	_ = a.send(m.sender, msg)
+	reuse(msg)
 }
 
 func (a *asks) ask(ctx context.Context, peer string, what question, body []byte) ([]byte, error) {
@@ -193,17 +214,21 @@ func (a *asks) ask(ctx context.Context, peer string, what question, body []byte)
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
-	id, answer, err := a.expect(peer)
+	id, answer, err := a.expect(peer, what)
 	if err != nil {
 		return nil, err
 	}
+	ended := make(chan struct{})
+	defer close(ended)
 	defer a.settle(id, reply{})
 	go func() {
-		defer a.sent()
-		msg := make([]byte, 0, len(body)+len(a.self)+16)
-		if err := a.send(peer, appendAsk(msg, id, a.self, what, body)); err != nil {
+		defer a.over(peer, what)
+		msg := appendAsk(buffer(len(body)+len(a.self)+16), id, a.self, what, body)
+		if err := a.send(peer, msg); err != nil {
 			a.settle(id, reply{err: err})
 		}
+		reuse(msg)
+		<-ended
 	}()
 	select {
 	case r := <-answer:
@@ -216,28 +241,50 @@ func (a *asks) ask(ctx context.Context, peer string, what question, body []byte)
 	}
 }
 
-// expect notes a question that is about to be sent: sent must be called after that,
-// and settle when nobody waits for the answer.
-func (a *asks) expect(peer string) (id uint64, answer <-chan reply, err error) {
+// expect notes a question that is about to be sent: settle must be called when nobody
+// waits for the answer, and over when it is not being sent any more, either. Answers
+// are told apart by numbers that nobody can guess: so one that is believed is that of
+// the peer who was told the number.
+func (a *asks) expect(peer string, what question) (id uint64, answer <-chan reply, err error) {
+	var random [8]byte
+	_, _ = rand.Read(random[:])
+	id = binary.BigEndian.Uint64(random[:])
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.stopped:
 		return 0, nil, errStopped
-	case len(a.pending) >= maxAsks || a.sending >= maxAsks:
+	case a.under >= maxAsks || what == askProgram && a.tooManyLocked(peer):
 		return 0, nil, errTooMany
 	}
 	a.work.Add(1)
-	a.sending++
-	a.last++
+	a.under++
+	if what == askProgram {
+		a.programs[peer]++
+	}
 	p := pending{peer: peer, reply: make(chan reply, 1)}
-	a.pending[a.last] = p
-	return a.last, p.reply, nil
+	a.pending[id] = p
+	return id, p.reply, nil
 }
 
-func (a *asks) sent() {
+// tooManyLocked reports whether the program may ask a peer nothing now: however long
+// peers take to answer, the node itself has questions, too.
+func (a *asks) tooManyLocked(peer string) bool {
+	all := 0
+	for _, n := range a.programs {
+		all += n
+	}
+	return all >= maxAsking || a.programs[peer] >= maxAskingOne
+}
+
+func (a *asks) over(peer string, what question) {
 	a.mu.Lock()
-	a.sending--
+	a.under--
+	if what == askProgram {
+		if a.programs[peer]--; a.programs[peer] == 0 {
+			delete(a.programs, peer)
+		}
+	}
 	a.mu.Unlock()
 	a.work.Done()
 }

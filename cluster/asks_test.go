@@ -213,7 +213,7 @@ func TestTooManyQuestionsOfPeers(t *testing.T) {
 			}()
 		}
 		for range 10 {
-			if err := <-errs; !errors.Is(err, errBusy) || !strings.HasPrefix(err.Error(), "cluster: asking b: ") {
+			if err := <-errs; !errors.Is(err, ErrBusy) || !strings.HasPrefix(err.Error(), "cluster: asking b: ") {
 				t.Errorf("got %v, want that b is busy", err)
 			}
 		}
@@ -223,7 +223,7 @@ func TestTooManyQuestionsOfPeers(t *testing.T) {
 				t.Errorf("a question there was room for: %v", err)
 			}
 		}
-		if n := w.nodes["b"].bytes.Load(); n != 0 {
+		if n := w.nodes["b"].own.bytes.Load(); n != 0 {
 			t.Errorf("%d bytes are said to be in an empty queue", n)
 		}
 	})
@@ -245,7 +245,7 @@ func TestTooManyBytesOfPeers(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
-		if n := w.nodes["b"].bytes.Load(); n != maxQueuedBytes || len(errs) != 3 {
+		if n := w.nodes["b"].own.bytes.Load(); n != maxQueuedBytes || len(errs) != 3 {
 			t.Errorf("%d bytes wait, and %d questions were refused, want %d and 3", n, len(errs), maxQueuedBytes)
 		}
 		close(slow)

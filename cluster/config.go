@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -54,6 +55,14 @@ type Config struct {
 	// peers keep tombstones. It takes no part from then on: stop it, put its table
 	// aside, and start with an empty one and a zero State.
 	Stale func(Stale)
+
+	// Answer answers what other members ask with [Node.Ask], several goroutines at a
+	// time: 8, and 64 questions more wait. Who asks is a member, but a question may be
+	// an old one that a stranger sends again. When ctx ends nobody waits for the answer
+	// any more, or the node stops, which waits for Answer to return. The question is
+	// Answer's own; the answer must stay as it is. What an error says is sent in place of
+	// the answer, up to 1 KiB of it. If nil, nobody is answered.
+	Answer func(ctx context.Context, from string, question []byte) ([]byte, error)
 
 	// Keep is how long tombstones are kept, and so how long a node may be away. If 0,
 	// 7 days. The nodes of a cluster should agree; the shortest holds.

@@ -96,7 +96,7 @@ func (n *Node) confirmBy(ctx context.Context, peer string, chunks [][]byte) bool
 			chunks = chunks[1:]
 			continue
 		}
-		if _, refused := errors.AsType[refusal](err); refused || isAny(err, errNotAlive, errGone, errStopped) {
+		if _, refused := errors.AsType[Refusal](err); refused || isAny(err, ErrNoMember, errStopped) {
 			return false
 		}
 		select {

@@ -30,6 +30,15 @@
 // Fleeting records (such as counts that are told again every minute) go out in
 // batches, are dropped first when there is too much to send, and are in no digest.
 //
+// # Questions
+//
+// What is not for everybody a program can ask one member: [Node.Ask] puts a question to
+// it, and its [Config.Answer] answers. They go the way of the questions by which nodes
+// compare tables, but have bounds of their own: however much a program asks or leaves
+// unanswered, tables become alike meanwhile. Nothing is kept and nothing is repeated;
+// beyond a bound, of a member that is not there, or without an answer in time, there is
+// an error.
+//
 // # Membership
 //
 // hashicorp/memberlist (SWIM with Lifeguard: Das, Gupta and Motivala 2002; Dadgar,
@@ -67,7 +76,8 @@
 //     stream before it tries; so strangers can delay streams, but not fill memory.
 //   - What is sent again merges as before. Clocks are believed only in answers to
 //     questions that this node just asked, and keys change only for whoever holds a
-//     permit that was just given.
+//     permit that was just given. A program's question that is sent again is answered
+//     again, by the member that it was put to, and the answer is believed by nobody.
 //   - A node that holds a key is trusted. So is everybody where there are no keys:
 //     thirty bytes make memberlist take 100 MiB then. Do that on one machine only.
 //

@@ -137,17 +137,14 @@ type part struct {
 	records int
 }
 
-// look fills in p. It leaves out the fingerprints, which are dear, if nobody needs
-// them.
-func (p *part) look(t Table, bucket int, printed bool) {
-	*p = part{}
-	t.Scan(bucket, func(r Record) bool {
-		s := subOf(&r.Key)
-		if printed {
-			p.prints[s] ^= fingerprint(r)
-		}
-		p.sizes[s] += recordSize(&r)
-		p.records++
-		return true
-	})
+// add counts a record, and returns its sub. It leaves out the fingerprint, which is
+// dear, if nobody needs it.
+func (p *part) add(r *Record, printed bool) (sub int) {
+	sub = subOf(&r.Key)
+	if printed {
+		p.prints[sub] ^= fingerprint(*r)
+	}
+	p.sizes[sub] += recordSize(r)
+	p.records++
+	return sub
 }

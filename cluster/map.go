@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -228,8 +229,9 @@ func (m *Map) Digest(d *Digest) {
 // Scan implements [Table].
 func (m *Map) Scan(bucket int, fn func(Record) bool) {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
-	for _, r := range m.buckets[bucket] {
+	records := slices.Collect(maps.Values(m.buckets[bucket]))
+	m.mu.RUnlock()
+	for _, r := range records {
 		if !fn(r) {
 			return
 		}

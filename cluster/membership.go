@@ -70,6 +70,7 @@ func (n *Node) listen() (*sockets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster: listen on Addr: %w", err)
 	}
+	n.repair.turns = s.turns
 	return s, nil
 }
 

@@ -40,7 +40,7 @@ const (
 const (
 	maxName    = 128       // bytes of a node's name
 	maxPacket  = 1300      // bytes of news in a packet: with memberlist's own, within an Ethernet frame
-	maxChunk   = 256 << 10 // bytes of records in a question or an answer, unless it is a single one
+	maxChunk   = 128 << 10 // bytes of records in a question or an answer, unless it is a single one
 	maxValue   = 16 << 20  // bytes of a record's value; memberlist reads messages of 20 MiB
 	maxBody    = maxValue + maxChunk
 	maxError   = 1 << 10 // bytes of an error in an answer

@@ -38,6 +38,8 @@ type Node struct {
 	repair  repair
 	keys    keys
 	counts  counts
+
+	programs programs
 }
 
 // counts are the parts of [Stats] that only grow.
@@ -74,6 +76,7 @@ func Start(cfg Config) (*Node, error) {
 	n.answer(askKeys, n.answerKeys)
 	n.answer(askRoot, n.answerRoot)
 	n.initRepair()
+	n.initQuestions()
 
 	if err := n.keys.init(cfg.Keys, cfg.SaveKeys); err != nil {
 		return nil, err

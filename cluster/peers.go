@@ -217,13 +217,11 @@ func (n *Node) livePeers() []string {
 	return names
 }
 
-var errNotAlive = errors.New("cluster: no such peer is alive")
-
 // sendPacket sends a message that may be lost. It must fit into a packet.
 func (n *Node) sendPacket(peer string, msg []byte) error {
 	node := n.peers.node(peer)
 	if node == nil {
-		return fmt.Errorf("%w: %s", errNotAlive, peer)
+		return fmt.Errorf("%w: %s", ErrNoMember, peer)
 	}
 	return n.packet(node, msg)
 }
@@ -231,7 +229,7 @@ func (n *Node) sendPacket(peer string, msg []byte) error {
 func (n *Node) packet(to *memberlist.Node, msg []byte) error {
 	list := n.list.Load()
 	if list == nil {
-		return errNotAlive
+		return ErrNoMember
 	}
 	return list.SendBestEffort(to, msg)
 }
@@ -241,7 +239,7 @@ func (n *Node) packet(to *memberlist.Node, msg []byte) error {
 func (n *Node) sendReliable(peer string, msg []byte) error {
 	node, list := n.peers.node(peer), n.list.Load()
 	if node == nil || list == nil {
-		return fmt.Errorf("%w: %s", errNotAlive, peer)
+		return fmt.Errorf("%w: %s", ErrNoMember, peer)
 	}
 	err := list.SendReliable(node, msg)
 	if err != nil {
@@ -322,8 +320,9 @@ func (n events) NotifyLeave(node *memberlist.Node) {
 	if node.Name == n.cfg.Name {
 		return
 	}
-	n.asks.gone(node.Name)
-	if n.peers.lost(node.Name, n.clock.Now()) {
+	left := n.peers.lost(node.Name, n.clock.Now())
+	n.asks.gone(node.Name) // nobody asks it any more
+	if left {
 		n.log.Info("peer left", "peer", node.Name)
 	} else {
 		n.log.Warn("peer is gone", "peer", node.Name, "addr", node.Address())

@@ -209,7 +209,7 @@ func TestDonorHasBounds(t *testing.T) {
 		// Two at a time.
 		n.serving <- struct{}{}
 		n.serving <- struct{}{}
-		if _, err := n.servePull("x", question(0, 1, none)); !errors.Is(err, errBusy) {
+		if _, err := n.servePull("x", question(0, 1, none)); !errors.Is(err, ErrBusy) {
 			t.Errorf("a third pull: %v, want busy", err)
 		}
 		<-n.serving
@@ -327,29 +327,6 @@ func TestPullAsksAhead(t *testing.T) {
 		}
 		if records < maxGroup*crowdSize/2 {
 			t.Errorf("%d records came, and %d were missing", records, maxGroup*crowdSize/2)
-		}
-	})
-}
-
-// A donor rests as long as it works, also after the bucket at which it breaks off.
-func TestDonorRests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const work = time.Millisecond
-		donor := repair{table: crowd{scans: work}, serving: make(chan struct{}, 1), life: t.Context()}
-		body := appendPosition(nil, position{bucket: 0})
-		for b := range 12 {
-			body = appendWanted(body, b, new(prints))
-		}
-		began := time.Now()
-		answer, err := donor.servePull("x", body)
-		took := time.Since(began)
-		d, _ := readDelivery(answer)
-		if err != nil || !d.more {
-			t.Fatalf("%v, %d records", err, len(d.records))
-		}
-		worked := time.Duration(d.next.bucket+1) * 2 * work // it looks twice at each bucket
-		if took != 2*worked {
-			t.Errorf("%v of work took %v, want twice that", worked, took)
 		}
 	})
 }

@@ -50,7 +50,8 @@ type Table interface {
 	Digest(d *Digest)
 
 	// Scan calls fn with every record of a bucket, tombstones included, until fn
-	// returns false. fn does not keep the value.
+	// returns false. fn does not keep the value, and may take its time: nobody else
+	// waits for it.
 	Scan(bucket int, fn func(Record) bool)
 
 	// Forget drops tombstones with versions whose time is before floor, in

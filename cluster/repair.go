@@ -35,6 +35,7 @@ type repair struct {
 	roots   chan heardRoot
 	told    chan told
 	serving chan struct{} // one for each pull that is served
+	turns   *turnstile    // for whoever serves them; nil without a network of the system's
 	readiness
 	tenure
 	counts struct {
@@ -292,7 +293,7 @@ func (r *repair) note(peer string, err error) {
 	switch {
 	case err == nil:
 		rel.failures = 0
-	case errors.Is(err, errBusy):
+	case errors.Is(err, ErrBusy):
 		rest = again/4 + rand.N(again/4)
 	default:
 		rel.failures++

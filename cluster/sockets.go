@@ -32,6 +32,7 @@ type sockets struct {
 	advertise netip.AddrPort // not valid: what bound is
 	packetCh  chan *memberlist.Packet
 	streamCh  chan net.Conn
+	turns     *turnstile
 
 	life context.Context
 	end  context.CancelFunc
@@ -46,8 +47,12 @@ func openSockets(on, advertise netip.AddrPort, log *slog.Logger) (*sockets, erro
 		log: log, advertise: advertise, open: make(map[*stream]bool),
 		packetCh: make(chan *memberlist.Packet), streamCh: make(chan net.Conn),
 	}
-	if err := t.bind(on); err != nil {
+	var err error
+	if err = t.bind(on); err != nil {
 		return nil, err
+	}
+	if t.turns, err = newTurnstile(); err != nil {
+		return nil, errors.Join(err, t.packets.Close(), t.listener.Close())
 	}
 	t.bound = t.listener.Addr().(*net.TCPAddr).AddrPort()
 	_ = t.packets.SetReadBuffer(socketBuffer) // or as much as the system gives
@@ -248,5 +253,6 @@ func (t *sockets) Shutdown() error {
 		}
 	}
 	t.work.Wait()
+	t.turns.close()
 	return errors.Join(errs...)
 }

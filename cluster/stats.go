@@ -23,6 +23,12 @@ type Stats struct {
 	Rejoins        uint64
 	LocalStateSize int // bytes, of the last one sent
 
+	// What programs ask each other: see [Node.Ask].
+	QuestionsAsked    uint64 // of other members
+	QuestionsTimedOut uint64 // of those, without an answer in time
+	QuestionsAnswered uint64 // of others', errors included
+	QuestionsRefused  uint64 // too many, this node's own or others'; or others' that it could not answer in time
+
 	ClockOffset time.Duration // of this node's clock from that of most
 	ClockWrong  bool          // whether most members' clocks agree on another time
 
@@ -51,5 +57,6 @@ func (n *Node) Stats() Stats {
 	}
 	s.PropagationP50, s.PropagationP99 = n.beacons.percentiles()
 	n.repairStats(&s)
+	n.questionStats(&s)
 	return s
 }

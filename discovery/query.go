@@ -96,6 +96,9 @@ type Answer struct {
 	// and the tenant's settings: equal on every gateway with the same table.
 	Revision uint64
 
+	// Amiss says that the VM is registered, and what [store.Slot.Amiss] says of it.
+	Amiss bool
+
 	n     int
 	picks [MaxLimit]Pick
 }

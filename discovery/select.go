@@ -147,6 +147,7 @@ func (s *Selector) decideFor(q *Query, a *Answer, slot store.Slot, ok, sparing b
 			t, ok = &c.tenants[0], false
 		}
 	}
+	a.Amiss = ok && slot.Amiss()
 	switch {
 	case !ok && !s.serve:
 		a.Result, a.RefreshSeconds, a.Revision = NotRegistered, refreshNone(spread), 0

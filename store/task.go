@@ -21,6 +21,7 @@ type Task struct {
 	Tenant TenantID // whom it concerns; zero if nobody, or not yet anybody
 	Node   string   // name of the gateway that runs it
 	By     string   // account that asked for it
+	From   string   // address that it asked from; empty if that is not known
 
 	// Notes are what its gateway must know to go on, or to undo it, after a crash;
 	// Result is what a task that is completed came to. This package knows neither.
@@ -108,6 +109,7 @@ func (t *Task) encode() []byte {
 	e.time(t.Changed)
 	e.str(t.Lane)
 	e.bool(t.NoReturn)
+	e.str(t.From)
 	return e
 }
 
@@ -119,7 +121,7 @@ func decodeTask(id [16]byte, value []byte) (Task, error) {
 		ID: id, Type: d.str(), State: decodeEnum(d, taskStates, TaskRunning), Stage: d.str(), Done: int(min(max(d.int(), 0), 100)),
 		Tenant: d.id(), Node: d.str(), By: d.str(), Notes: d.bytes(), Result: d.bytes(), Error: d.str(),
 		Created: d.time(), StateChanged: d.time(), Changed: d.time(),
-		Lane: d.str(), NoReturn: d.bool(),
+		Lane: d.str(), NoReturn: d.bool(), From: d.str(),
 	}
 	return t, d.err
 }
@@ -149,7 +151,7 @@ func (t *Task) validate() error {
 		name, value string
 		most        int
 	}{
-		{"type", t.Type, maxName}, {"stage", t.Stage, maxText}, {"node", t.Node, maxName}, {"by", t.By, maxName}, {"error", t.Error, maxText}, {"lane", t.Lane, maxLane},
+		{"type", t.Type, maxName}, {"stage", t.Stage, maxText}, {"node", t.Node, maxName}, {"by", t.By, maxName}, {"from", t.From, maxName}, {"error", t.Error, maxText}, {"lane", t.Lane, maxLane},
 	} {
 		if err := checkText(f.name, f.value, f.most); err != nil {
 			return err

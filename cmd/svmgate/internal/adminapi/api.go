@@ -10,12 +10,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/discovery"
@@ -58,6 +61,13 @@ type Config struct {
 	// asks no Kaspersky Security Center.
 	Deployments Deployments
 
+	// Licenses tells what SVMs are licensed for. If nil, it is a surveyor of Table with
+	// [license.DefaultWarning].
+	Licenses *license.Surveyor
+
+	// Protection has the days on which VMs were protected. If nil, none are collected.
+	Protection *protection.Book
+
 	// Ready reports whether the table is complete. Until it does, everything is
 	// 503. If nil, the API is always ready.
 	Ready func() bool
@@ -74,6 +84,13 @@ type Config struct {
 	// made, so that a tenant's agents can be moved to the new one; 0 means
 	// [DefaultTokenOverlap], less than 0 not at all.
 	TokenOverlap time.Duration
+
+	// EventStreams is how many clients may follow events at a time; 0 means
+	// [DefaultEventStreams].
+	EventStreams int
+	// Closing, when it is closed, ends the answers that would go on for ever. If nil,
+	// nothing does.
+	Closing <-chan struct{}
 
 	// Log receives faults of the gateway itself, never requests. If nil,
 	// nothing is logged.
@@ -97,6 +114,7 @@ type API struct {
 	agents     fasthttp.RequestHandler
 	cluster    Cluster // nil if this gateway is alone
 	guide      Deployments
+	licenses   *license.Surveyor
 	ready      func() bool
 	maxBody    int
 	maxImport  int64
@@ -105,15 +123,23 @@ type API struct {
 	log        *slog.Logger
 	document   []byte // /openapi.json
 
+	feed       feed
+	streams    atomic.Int64 // clients that follow events
+	maxStreams int
+	closing    <-chan struct{}
+
 	// Held while a backup is made, a restore is under way, or a forecast is worked out:
 	// there is one of each at a time.
 	backups, restores, forecasts sync.Mutex
+
+	protection *protection.Book
+	reports    atomic.Int64 // that are being written
 
 	copyTo func(context.Context, io.Writer) error // writes a backup; a test makes it fail
 }
 
 // New returns an API for cfg. It starts no goroutine and opens nothing, so
-// there is nothing to close. If cfg is wrong the error is a [*ConfigError].
+// there is nothing to close; it is told of changes for as long as the table lasts. If cfg is wrong the error is a [*ConfigError].
 func New(cfg Config) (*API, error) {
 	for _, required := range []struct {
 		field  string
@@ -128,8 +154,8 @@ func New(cfg Config) (*API, error) {
 			return nil, &ConfigError{Field: required.field, Reason: "must not be nil"}
 		}
 	}
-	if cfg.MaxBody < 0 || cfg.MaxImport < 0 || cfg.MaxRestore < 0 {
-		return nil, &ConfigError{Field: "MaxBody, MaxImport and MaxRestore", Reason: "must not be negative"}
+	if cfg.MaxBody < 0 || cfg.MaxImport < 0 || cfg.MaxRestore < 0 || cfg.EventStreams < 0 {
+		return nil, &ConfigError{Field: "MaxBody, MaxImport, MaxRestore and EventStreams", Reason: "must not be negative"}
 	}
 	document, err := documentJSON()
 	if err != nil {
@@ -137,10 +163,10 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		table: cfg.Table, selector: cfg.Selector, accounts: cfg.Accounts, agents: cfg.Agents,
-		cluster: cfg.Cluster, guide: cfg.Deployments, ready: cfg.Ready, log: cfg.Log, document: document,
+		cluster: cfg.Cluster, guide: cfg.Deployments, licenses: cfg.Licenses, ready: cfg.Ready, log: cfg.Log, document: document,
 		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), maxImport: cmp.Or(cfg.MaxImport, DefaultMaxImport),
 		maxRestore: cmp.Or(cfg.MaxRestore, DefaultMaxRestore), overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap),
-		copyTo: cfg.Table.Backup,
+		maxStreams: cmp.Or(cfg.EventStreams, DefaultEventStreams), closing: cfg.Closing, copyTo: cfg.Table.Backup, protection: cfg.Protection,
 	}
 	if a.ready == nil {
 		a.ready = func() bool { return true }
@@ -148,9 +174,18 @@ func New(cfg Config) (*API, error) {
 	if a.guide == nil {
 		a.guide = &tenancy.Guide{Table: cfg.Table, Selector: cfg.Selector}
 	}
+	if a.licenses == nil {
+		a.licenses = &license.Surveyor{Table: cfg.Table, Selector: cfg.Selector, Warning: license.DefaultWarning}
+	}
+	if a.protection == nil {
+		if a.protection, err = protection.New(protection.Config{Table: cfg.Table}); err != nil {
+			return nil, err
+		}
+	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Table.Subscribe(a.feed.note)
 	return a, nil
 }
 

@@ -5,13 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"mime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/problem"
 	"github.com/svmgate/svmgate/store"
@@ -24,6 +24,21 @@ type call struct {
 	account store.Account
 	route   *route
 	params  []string
+}
+
+// who asks, for the audit.
+func (c *call) who() audit.Who {
+	return audit.Who{Account: c.account.Name, Address: c.ctx.RemoteIP().String()}
+}
+
+// note tells of an action that is no change of the table, or many. That it can not be
+// written does not undo what was done; a log has it then.
+func (c *call) note(e audit.Entry) {
+	err := c.api.table.Update(func(tx *store.Tx) error { return audit.Note(tx, c.who(), e) })
+	if err != nil {
+		c.api.log.Error("an administrative action is in no event", "action", e.Type, "what", e.Message, "account", c.account.Name,
+			"from", c.who().Address, "error", err)
+	}
 }
 
 // A failure is an answer that is not what was asked for.
@@ -162,7 +177,7 @@ func (c *call) body() (value, error) {
 
 // parse reads what rawBody returned, which can be read only once.
 func (c *call) parse(raw []byte) (value, error) {
-	if !jsonType(c.ctx) {
+	if !fence.IsJSON(c.ctx) {
 		return value{}, refuse(415, "unsupported_media_type",
 			"the body must be application/json (or application/…+json); Content-Type says "+strconv.Quote(string(c.ctx.Request.Header.ContentType())))
 	}
@@ -175,7 +190,7 @@ func (c *call) noBody() error {
 	if err != nil || len(raw) == 0 {
 		return err
 	}
-	if !jsonType(c.ctx) {
+	if !fence.IsJSON(c.ctx) {
 		return refuse(415, "unsupported_media_type", "this takes no body, or {} as application/json")
 	}
 	if string(bytes.TrimSpace(raw)) != "{}" {
@@ -193,19 +208,6 @@ func (c *call) rawBody() ([]byte, error) {
 		return nil, refuse(400, "invalid_body", err.Error())
 	}
 	return raw, nil
-}
-
-// jsonType reports whether the body is declared as JSON, in the plain type or
-// in one derived from it such as application/merge-patch+json.
-func jsonType(ctx *fasthttp.RequestCtx) bool {
-	t, params, err := mime.ParseMediaType(string(ctx.Request.Header.ContentType()))
-	if err != nil {
-		return false
-	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return false
-	}
-	return t == "application/json" || strings.HasPrefix(t, "application/") && strings.HasSuffix(t, "+json")
 }
 
 // Bounds of a page.

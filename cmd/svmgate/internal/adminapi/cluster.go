@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -183,7 +184,12 @@ func (a *API) postKeys(c *call) error {
 	if err != nil || !slices.Contains([]int{16, 24, 32}, len(key)) { // the text is a secret: the answer does not repeat it
 		return refuse(400, "invalid_field", "key must be 16, 24 or 32 bytes in base64, as svmgate cluster keys generate makes them")
 	}
-	return a.changeKeys(c, cluster.KeyChange(change), key)
+	if err := a.changeKeys(c, cluster.KeyChange(change), key); err != nil {
+		return err
+	}
+	did := map[cluster.KeyChange]string{cluster.AddKey: "added", cluster.UseKey: "began to use", cluster.RemoveKey: "removed"}
+	c.note(audit.Entry{Type: "cluster_key", Message: did[cluster.KeyChange(change)] + " a gossip key"})
+	return nil
 }
 
 func (a *API) changeKeys(c *call, change cluster.KeyChange, key []byte) error {

@@ -1,6 +1,6 @@
 // Package adminapi serves the management plane: tenants, SVMs, VMs, accounts,
-// imports, backups and explanations as JSON under /v1, and the document that describes
-// them at /openapi.json.
+// imports, backups, explanations and events as JSON under /v1, and the document that
+// describes them at /openapi.json.
 //
 // # What a caller may rely on
 //
@@ -17,6 +17,8 @@
 //   - Query parameters that a route does not know are 400, so that a misspelt
 //     filter never answers more than was asked for.
 //   - Everything is bounded: bodies, depth, pages, the time to read a body.
+//   - Who follows events holds up nobody: what a stream does not take in time is not
+//     kept for it; it is ended, and comes back where it was.
 //   - A browser that was led here by another site can not write.
 //   - Every route is in the document and every route of the document exists;
 //     TestEveryRouteIsDocumented compares them.

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -81,8 +82,10 @@ func (a *API) drainSVM(c *call) error {
 		if err != nil {
 			return err
 		}
-		_, err = tx.DrainSVM(id, over)
-		return err
+		return audit.SVM(tx, c.who(), "svm_drain", "drained", id, func() error {
+			_, err := tx.DrainSVM(id, over)
+			return err
+		})
 	})
 	if err != nil {
 		return err

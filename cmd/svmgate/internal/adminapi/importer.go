@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/inventory"
 	"github.com/svmgate/svmgate/store"
@@ -34,6 +35,7 @@ func (a *API) importInventory(c *call) error {
 		return err
 	}
 	result, err := inventory.Load(a.table, body, format, opt)
+	c.noteImport(result, opt)
 	var broken *inventory.Error
 	switch {
 	case err == nil:
@@ -49,6 +51,20 @@ func (a *API) importInventory(c *call) error {
 			"importing the whole again later goes on from there: %v", result.Changed, result.Unchanged, err))
 	}
 	return err
+}
+
+// noteImport tells of an import that changed something, even if it did not reach its end.
+func (c *call) noteImport(r inventory.Result, opt inventory.Options) {
+	if opt.DryRun || r.Changed == 0 {
+		return
+	}
+	c.note(audit.Entry{
+		Type: "import", Message: fmt.Sprintf("imported an inventory: %d records changed", r.Changed),
+		After: map[string]any{
+			"changed": r.Changed, "unchanged": r.Unchanged, "refused": len(r.Refused) + r.RefusedMore,
+			"atomic": opt.Atomic, "withStatus": opt.WithStatus,
+		},
+	})
 }
 
 // An arrival is a body that is applied only if all of it arrives.

@@ -42,6 +42,7 @@ var routes = []route{
 	{method: "POST", pattern: "/v1/tenants/{id}/activate", query: []string{"wait", "timeout"}, handle: (*API).activateTenant},
 	{method: "POST", pattern: "/v1/tenants/{id}/deactivate", query: []string{"wait", "timeout"}, handle: (*API).deactivateTenant},
 	{method: "POST", pattern: "/v1/tenants/{id}/token", handle: (*API).renewToken},
+	{method: "GET", pattern: "/v1/tenants/{id}/firewall", access: reads, query: []string{"format", "interface", "snat", "zone"}, handle: (*API).readFirewall},
 	{method: "GET", pattern: "/v1/tenants/{id}/deployment", access: reads, handle: (*API).readDeployment},
 	{method: "GET", pattern: "/v1/tenants/{id}/handover", access: reads, handle: (*API).readHandover},
 
@@ -51,8 +52,11 @@ var routes = []route{
 	{method: "PATCH", pattern: "/v1/svms/{id}", handle: (*API).patchSVM},
 	{method: "DELETE", pattern: "/v1/svms/{id}", handle: (*API).deleteSVM},
 	{method: "POST", pattern: "/v1/svms/{id}/report", access: reports, handle: (*API).reportSVM},
+	{method: "POST", pattern: "/v1/svms/{id}/sessions", access: reports, handle: (*API).takeSessions},
 	{method: "POST", pattern: "/v1/svms/{id}/drain", handle: (*API).drainSVM},
 	{method: "POST", pattern: "/v1/svms/{id}/undrain", handle: (*API).undrainSVM},
+
+	{method: "GET", pattern: "/v1/licenses", access: reads, query: []string{"limit", "after"}, handle: (*API).readLicenses},
 
 	{method: "GET", pattern: "/v1/vms", access: reads, query: []string{"limit", "after", "tenant"}, handle: (*API).listVMs},
 	{method: "GET", pattern: "/v1/vms/{biosId}", access: reads, handle: (*API).readVM},
@@ -69,6 +73,10 @@ var routes = []route{
 	{method: "POST", pattern: restorePath, query: []string{"as-new"}, handle: (*API).restore},
 	{method: "GET", pattern: "/v1/explain/{biosId}", access: reads, query: agentQuery, handle: (*API).explain},
 	{method: "POST", pattern: whatIfPath, handle: (*API).whatIf},
+
+	{method: "GET", pattern: "/v1/events", access: reads, query: eventQuery, handle: (*API).listEvents},
+
+	{method: "GET", pattern: "/v1/reports/protection", access: reads, query: []string{"tenant", "from", "to", "format"}, handle: (*API).reportProtection},
 
 	{method: "GET", pattern: "/v1/cluster", access: reads, query: []string{"digests"}, handle: (*API).readCluster},
 	{method: "GET", pattern: "/v1/cluster/keys", access: writes, handle: (*API).listKeys},

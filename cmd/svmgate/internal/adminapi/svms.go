@@ -3,6 +3,7 @@ package adminapi
 import (
 	"maps"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -139,8 +140,10 @@ func (a *API) putSVM(c *call) error {
 		if status = 200; !exists {
 			status = 201
 		}
-		_, err := tx.PutSVM(s)
-		return err
+		return audit.SVM(tx, c.who(), "svm_put", "wrote", id, func() error {
+			_, err := tx.PutSVM(s)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -151,9 +154,9 @@ func (a *API) putSVM(c *call) error {
 	return c.answerSVM(status, id)
 }
 
-// changeSVM changes one SVM in place, by change. If observed, what it did counts
-// as a report.
-func (a *API) changeSVM(c *call, observed bool, change func(*store.SVM) error) error {
+// changeSVM changes one SVM in place, by change; event and did are for the audit. If
+// observed, what it did counts as a report.
+func (a *API) changeSVM(c *call, event, did string, observed bool, change func(*store.SVM) error) error {
 	id, err := c.svmID()
 	if err != nil {
 		return err
@@ -169,13 +172,14 @@ func (a *API) changeSVM(c *call, observed bool, change func(*store.SVM) error) e
 		if err := change(&s); err != nil {
 			return err
 		}
-		var err error
-		if observed {
-			_, err = tx.PutSVM(s)
-		} else {
-			_, err = tx.ConfigureSVM(id, s.SVMConfig, s.State)
-		}
-		return err
+		return audit.SVM(tx, c.who(), event, did, id, func() error {
+			if observed {
+				_, err := tx.PutSVM(s)
+				return err
+			}
+			_, err := tx.ConfigureSVM(id, s.SVMConfig, s.State)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -188,7 +192,7 @@ func (a *API) patchSVM(c *call) error {
 	if err != nil {
 		return err
 	}
-	return a.changeSVM(c, mentions(body, observedFields...), func(s *store.SVM) error {
+	return a.changeSVM(c, "svm_update", "changed", mentions(body, observedFields...), func(s *store.SVM) error {
 		return svmBinding(s).bind(patch, body)
 	})
 }
@@ -197,7 +201,7 @@ func (a *API) undrainSVM(c *call) error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
-	return a.changeSVM(c, false, func(s *store.SVM) error {
+	return a.changeSVM(c, "svm_undrain", "took back the drain of", false, func(s *store.SVM) error {
 		if s.State == store.Draining {
 			s.State = store.Ready
 		}
@@ -247,8 +251,10 @@ func (a *API) deleteSVM(c *call) error {
 		if err := c.ifMatch(true, s.Revision); err != nil {
 			return err
 		}
-		_, err := tx.DeleteSVM(id)
-		return err
+		return audit.SVM(tx, c.who(), "svm_forget", "forgot", id, func() error {
+			_, err := tx.DeleteSVM(id)
+			return err
+		})
 	})
 	if err != nil {
 		return err

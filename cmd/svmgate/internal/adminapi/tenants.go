@@ -2,7 +2,9 @@ package adminapi
 
 import (
 	"fmt"
+	"strconv"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/store"
 )
@@ -110,14 +112,14 @@ func (a *API) createTenant(c *call) error {
 		if _, taken := tx.Tenant(t.ID); taken {
 			return refuse(409, "exists", "id "+t.ID.String()+" is another tenant's")
 		}
-		if _, err := tx.PutTenant(t); err != nil {
+		err := audit.Tenant(tx, c.who(), "tenant_create", "created", t.ID, func() error {
+			_, err := tx.PutTenant(t)
+			return err
+		})
+		if err != nil || t.Status != store.Active {
 			return err
 		}
-		if t.Status != store.Active {
-			return nil
-		}
-		_, err := tx.SetActive(t.ID, true)
-		return err
+		return audit.Switch(tx, c.who(), t.ID, true)
 	})
 	if err != nil {
 		return err
@@ -149,8 +151,10 @@ func (a *API) patchTenant(c *call) error {
 		if err := b.bind(patch, body); err != nil {
 			return err
 		}
-		_, err := tx.PutTenant(t)
-		return err
+		return audit.Tenant(tx, c.who(), "tenant_update", "changed", id, func() error {
+			_, err := tx.PutTenant(t)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -174,8 +178,10 @@ func (a *API) deleteTenant(c *call) error {
 		if err := c.ifMatch(true, t.Revision); err != nil {
 			return err
 		}
-		_, err := tx.DeleteTenant(id)
-		return err
+		return audit.Tenant(tx, c.who(), "tenant_delete", "deleted", id, func() error {
+			_, err := tx.DeleteTenant(id)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -209,8 +215,7 @@ func (a *API) setActive(c *call, active bool) error {
 		if err := c.ifMatch(true, t.Revision); err != nil {
 			return err
 		}
-		_, err := tx.SetActive(id, active)
-		return err
+		return audit.Switch(tx, c.who(), id, active)
 	})
 	if err != nil {
 		return err
@@ -235,7 +240,8 @@ func (a *API) renewToken(c *call) error {
 	}
 	answer := renewedToken{Tenant: id}
 	err = a.table.Update(func(tx *store.Tx) error {
-		if _, ok := tx.Tenant(id); !ok {
+		t, ok := tx.Tenant(id)
+		if !ok {
 			return noTenant(id)
 		}
 		token, sum := auth.NewToken()
@@ -245,8 +251,12 @@ func (a *API) renewToken(c *call) error {
 			next.Previous, next.PreviousUntil = old.Current, tx.Now().Add(a.overlap)
 			answer.PreviousValidUntil = store.Time{Time: next.PreviousUntil}
 		}
-		_, err := tx.SetToken(next)
-		return err
+		if _, err := tx.SetToken(next); err != nil {
+			return err
+		}
+		return audit.Note(tx, c.who(), audit.Entry{
+			Type: "token_renew", Message: "renewed the agent token of tenant " + strconv.Quote(t.Name), Tenant: id,
+		})
 	})
 	if err != nil {
 		return err

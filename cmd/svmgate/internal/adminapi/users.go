@@ -6,6 +6,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/store"
 )
@@ -70,8 +71,10 @@ func (a *API) createUser(c *call) error {
 			return userExists(u.Name)
 		}
 		u.Created = store.Time{Time: tx.Now()}
-		_, err := tx.PutAccount(u)
-		return err
+		return audit.Account(tx, c.who(), "user_create", "created", u.Name, func() error {
+			_, err := tx.PutAccount(u)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -125,8 +128,10 @@ func (a *API) deleteUser(c *call) error {
 		if u.Role == store.RoleAdmin && admins(tx) <= 1 {
 			return refuse(409, "last_admin", fmt.Sprintf("%q is the last account with role admin; add another first", name))
 		}
-		_, err := tx.DeleteAccount(name)
-		return err
+		return audit.Account(tx, c.who(), "user_delete", "deleted", name, func() error {
+			_, err := tx.DeleteAccount(name)
+			return err
+		})
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package adminapi
 import (
 	"encoding/base64"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -102,8 +103,10 @@ func (a *API) putVM(c *call) error {
 		if status = 200; !exists {
 			status = 201
 		}
-		_, err := tx.PutVM(vm)
-		return err
+		return audit.VM(tx, c.who(), "vm_put", "wrote", id, func() error {
+			_, err := tx.PutVM(vm)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -130,8 +133,10 @@ func (a *API) deleteVM(c *call) error {
 		if err := c.ifMatch(true, vm.Revision); err != nil {
 			return err
 		}
-		_, err := tx.DeleteVM(id)
-		return err
+		return audit.VM(tx, c.who(), "vm_delete", "unregistered", id, func() error {
+			_, err := tx.DeleteVM(id)
+			return err
+		})
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -46,13 +47,13 @@ func (a Auth) String() string {
 	return "invalid(" + strconv.Itoa(int(a)) + ")"
 }
 
-// Config configures an [API]. Selector is required, and Table where Auth is
-// Token; the zero value of every other field selects the default that its
+// Config configures an [API]. Selector is required, and Table unless Auth is
+// None; the zero value of every other field selects the default that its
 // comment names.
 type Config struct {
 	Selector *discovery.Selector
 
-	// Table knows the tenants' tokens.
+	// Table knows the tenants' tokens and VMs.
 	Table *store.Table
 
 	// Auth is how agents authenticate on the agent plane; zero is [None].
@@ -65,6 +66,14 @@ type Config struct {
 	// Metrics counts the answers of the agent plane. If nil, they are not
 	// counted.
 	Metrics *Metrics
+
+	// Feed gets what the answers of the agent plane say of agents, and what agents
+	// tell of their state. If nil, nobody wants to know.
+	Feed *watch.Feed
+
+	// Connections says that Feed gets what agents tell of their connections, too. It
+	// has no effect where Auth is None: anybody could tell.
+	Connections bool
 }
 
 // API answers agents. Its methods may be called from many goroutines.
@@ -83,6 +92,10 @@ type plane struct {
 	decide  func(*discovery.Query, *discovery.Answer)
 	auth    Auth
 	metrics *Metrics
+
+	agents      bool // who asks is an agent
+	feed        *watch.Feed
+	connections bool // feed gets what agents tell of theirs
 }
 
 // New returns an API for cfg. It starts no goroutine and opens nothing, so
@@ -93,8 +106,8 @@ func New(cfg Config) (*API, error) {
 		return nil, errors.New("agentapi: Selector must not be nil")
 	case cfg.Auth > MTLS:
 		return nil, errors.New("agentapi: Auth must be None, Token or MTLS")
-	case cfg.Auth == Token && cfg.Table == nil:
-		return nil, errors.New("agentapi: Table must not be nil: it knows the tokens")
+	case cfg.Auth != None && cfg.Table == nil:
+		return nil, errors.New("agentapi: Table must not be nil: it knows whose tokens and VMs these are")
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func() bool { return true }
@@ -103,10 +116,13 @@ func New(cfg Config) (*API, error) {
 		cfg.Metrics = new(Metrics)
 	}
 	a := &API{
-		table:  cfg.Table,
-		ready:  cfg.Ready,
-		agents: plane{decide: cfg.Selector.Select, auth: cfg.Auth, metrics: cfg.Metrics},
-		admin:  plane{decide: cfg.Selector.Decide, auth: None, metrics: new(Metrics)},
+		table: cfg.Table,
+		ready: cfg.Ready,
+		agents: plane{
+			decide: cfg.Selector.Select, auth: cfg.Auth, metrics: cfg.Metrics,
+			agents: true, feed: cfg.Feed, connections: cfg.Connections && cfg.Auth != None,
+		},
+		admin: plane{decide: cfg.Selector.Decide, auth: None, metrics: new(Metrics)},
 	}
 	a.scratch.New = func() any {
 		return &scratch{shard: int(a.shard.Add(1) % shards), buf: make([]byte, 0, 2048)}
@@ -135,12 +151,14 @@ func (a *API) serve(ctx *fasthttp.RequestCtx, p *plane) {
 	path, query := splitURI(ctx.Request.Header.RequestURI())
 	id, route := matchRoute(path)
 	switch {
-	case route == routeNone:
+	case route == routeNone, route == routeState && !p.agents:
 		p.refuse(ctx, s, notFound)
 	case route == routeOne && !ctx.IsGet() && !ctx.IsHead():
 		p.refuse(ctx, s, getOnly)
 	case route == routeBatch && !ctx.IsPost():
 		p.refuse(ctx, s, postOnly)
+	case route == routeState && !ctx.IsPut():
+		p.refuse(ctx, s, putOnly)
 	case !a.ready():
 		p.refuse(ctx, s, notReady)
 	case !a.authenticate(ctx, p.auth, &s.asker):
@@ -149,6 +167,8 @@ func (a *API) serve(ctx *fasthttp.RequestCtx, p *plane) {
 		if a.startBatch(ctx, p, s, query) {
 			return // the batch releases s when it has been read
 		}
+	case route == routeState:
+		a.takeState(ctx, p, s, id, query)
 	default:
 		p.answer(ctx, s, id, query)
 	}
@@ -174,10 +194,38 @@ func (p *plane) answer(ctx *fasthttp.RequestCtx, s *scratch, id, query []byte) {
 		return
 	}
 	p.metrics.count(s.shard, outcome(s.answer.Result))
+	p.note(s)
 	s.buf = s.answer.AppendJSON(s.buf[:0])
 	ctx.Response.Header.SetContentType("application/json")
 	ctx.Response.Header.SetCanonical(cacheControl, noStore)
 	ctx.Response.SetBody(s.buf)
+}
+
+// note tells who watches what an answer, and the question, say of an agent: mostly
+// nothing. There may be no room for it: the agent asks again.
+func (p *plane) note(s *scratch) {
+	switch s.answer.Result {
+	case discovery.TenantInactive:
+		p.feed.Note(s.query.BIOS, watch.Inactive)
+	case discovery.NoSVM:
+		p.feed.Note(s.query.BIOS, watch.NoSVM)
+	default:
+		if s.answer.Amiss {
+			p.feed.Note(s.query.BIOS, watch.Regained)
+		}
+	}
+	if p.connections && s.seen&(1<<paramCurrent) != 0 {
+		p.feed.Note(s.query.BIOS, connected(s.query.Current))
+	}
+}
+
+// connected is what the SVM says that an agent has; zero is none. One that is not in the
+// table is one all the same: the gateway may yet have to hear of it.
+func connected(svm store.SVMID) watch.What {
+	if svm.IsZero() {
+		return watch.Disconnected
+	}
+	return watch.Connected
 }
 
 // refuse sends an answer that was written when the program started.

@@ -197,6 +197,7 @@ func (p *plane) appendAnswer(dst []byte, s *scratch, line []byte) []byte {
 		dst = append(dst, errorTooMany...)
 		return append(strconv.AppendInt(dst, int64(s.answer.RefreshSeconds), 10), "}\n"...)
 	}
+	p.note(s)
 	dst = append(dst, `",`...)
 	dst = s.answer.AppendFields(dst)
 	return append(dst, "}\n"...)

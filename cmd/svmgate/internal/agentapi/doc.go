@@ -2,6 +2,7 @@
 //
 //	GET  /v1/agents/{biosId}/svm   one question
 //	POST /v1/agents/svm            many, one JSON object a line (NDJSON)
+//	PUT  /v1/agents/{biosId}/state what an agent tells of itself
 //
 // Nothing else is served: another path is 404, another method 405.
 //
@@ -20,16 +21,20 @@
 //   - A batch is answered line by line in its order. A bad line is answered with
 //     its error and stops nobody else's.
 //   - A question costs no allocation; TestHandlerDoesNotAllocate watches this.
+//   - What an agent tells of its state is taken where agents authenticate, and only
+//     there: 204 says that this gateway has it and will act on it, 503 that it did not
+//     take it. What agents get, and what they tell, goes to [Config.Feed], from the
+//     agent plane alone; it may lose what answers say, since agents ask again.
 //
 // # Not in this release
 //
 // Waiting for a change (the parameters wait and revision) is refused with 400
-// rather than ignored. What an agent tells of its state (PUT
-// /v1/agents/{biosId}/state) would have no effect yet and is therefore 404.
+// rather than ignored.
 //
 // # Bounds
 //
 // A batch has at most [MaxLines] lines of at most [MaxLineBytes] bytes, and
 // [MaxBodyBytes] in all. Its answers are computed while the client reads them,
-// so that a slow reader holds the question in memory but never the answers.
+// so that a slow reader holds the question in memory but never the answers. A state has
+// at most [MaxLineBytes] bytes.
 package agentapi

@@ -23,11 +23,14 @@ const (
 	outcomeNotFound
 	outcomeNotAllowed
 	outcomeBatch
+	outcomeTold
+	outcomeForbidden
+	outcomeBusy
 	outcomes
 )
 
 var outcomeNames = [outcomes]string{"not_registered", "assigned", "inactive", "no_svm", "over_capacity", "later",
-	"invalid", "unauthorized", "not_ready", "not_found", "method_not_allowed", "batch"}
+	"invalid", "unauthorized", "not_ready", "not_found", "method_not_allowed", "batch", "told", "forbidden", "busy"}
 
 // Metrics counts what the agent plane answered. Its zero value is ready for use,
 // from many goroutines.

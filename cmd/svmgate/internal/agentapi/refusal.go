@@ -77,15 +77,23 @@ const (
 
 var (
 	notFound = &canned{status: 404, outcome: outcomeNotFound, body: problem.Append(nil, 404, "route_not_found",
-		"there is nothing at this path: agents ask GET /v1/agents/{biosId}/svm or POST /v1/agents/svm")}
+		"there is nothing at this path: agents ask GET /v1/agents/{biosId}/svm or POST /v1/agents/svm, and tell PUT /v1/agents/{biosId}/state")}
 	getOnly = &canned{status: 405, outcome: outcomeNotAllowed, header: "Allow", value: "GET, HEAD",
 		body: problem.Append(nil, 405, "method_not_allowed", "this path knows GET and HEAD only")}
 	postOnly = &canned{status: 405, outcome: outcomeNotAllowed, header: "Allow", value: "POST",
 		body: problem.Append(nil, 405, "method_not_allowed", "this path knows POST only")}
+	putOnly = &canned{status: 405, outcome: outcomeNotAllowed, header: "Allow", value: "PUT",
+		body: problem.Append(nil, 405, "method_not_allowed", "this path knows PUT only")}
 	notReady = &canned{status: 503, outcome: outcomeNotReady, again: true,
 		body: problem.Append(nil, 503, "not_ready", "the gateway is still loading its table")}
 	notRegistered = &canned{status: 404, outcome: outcomeNotRegistered,
 		body: problem.Append(nil, 404, notRegisteredCode, notRegisteredDetail)}
+
+	// anybody says that an agent's state is not taken from whoever knows a BIOS ID.
+	anybody = &canned{status: 403, outcome: outcomeForbidden, body: problem.Append(nil, 403, "agents_not_authenticated",
+		"a state is taken from agents that prove whose they are, and here they do not: start the gateway with --agent-auth token or mtls")}
+	busy = &canned{status: 503, outcome: outcomeBusy, again: true, body: problem.Append(nil, 503, "busy",
+		"too many agents tell something at present: tell it again later")}
 
 	// tooMany goes with a Retry-After of the agent's own.
 	tooMany = &canned{status: 429, outcome: outcomeLater, body: problem.Append(nil, 429, tooManyCode, tooManyDetail)}

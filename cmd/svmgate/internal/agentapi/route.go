@@ -7,6 +7,7 @@ const (
 	routeNone = iota
 	routeOne
 	routeBatch
+	routeState
 )
 
 var (
@@ -14,6 +15,7 @@ var (
 	agentsPath  = []byte("/v1/agents/")
 	svmName     = []byte("svm")
 	svmSuffix   = []byte("/svm")
+	stateSuffix = []byte("/state")
 	afterScheme = []byte("://")
 )
 
@@ -32,7 +34,7 @@ func splitURI(uri []byte) (path, query []byte) {
 	return path, query
 }
 
-// matchRoute finds the route of a path and, for one question, the text that
+// matchRoute finds the route of a path and, for those of one agent, the text that
 // stands for the BIOS ID, not decoded.
 func matchRoute(path []byte) (id []byte, route int) {
 	rest, ok := bytes.CutPrefix(path, agentsPath)
@@ -42,11 +44,15 @@ func matchRoute(path []byte) (id []byte, route int) {
 	if bytes.Equal(rest, svmName) {
 		return nil, routeBatch
 	}
-	id, ok = bytes.CutSuffix(rest, svmSuffix)
+	route = routeOne
+	if id, ok = bytes.CutSuffix(rest, svmSuffix); !ok {
+		route = routeState
+		id, ok = bytes.CutSuffix(rest, stateSuffix)
+	}
 	if !ok || len(id) == 0 || bytes.IndexByte(id, '/') >= 0 {
 		return nil, routeNone
 	}
-	return id, routeOne
+	return id, route
 }
 
 // unescape decodes percent-encoding, and in a query (plus) '+' as a space. Text

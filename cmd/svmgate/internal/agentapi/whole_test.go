@@ -17,6 +17,7 @@ import (
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -32,7 +33,7 @@ func TestHandlerDoesNotAllocate(t *testing.T) {
 		setToken(t, table, tenant, tokenOf(tenant))
 	}
 	for _, how := range []Auth{None, Token} {
-		a := newAPI(t, table, Config{Auth: how})
+		a := newAPI(t, table, Config{Auth: how, Feed: watch.NewFeed(), Connections: true})
 		for _, tt := range []struct {
 			name   string
 			tenant int
@@ -64,12 +65,12 @@ func TestHandlerDoesNotAllocate(t *testing.T) {
 // does not depend on its lines.
 func TestBatchDoesNotAllocatePerLine(t *testing.T) {
 	skipIfRace(t)
-	a := newAPI(t, newTable(t), Config{})
-	line := `{"biosId":"` + vmOf(acme) + `","version":"12.0","failed":["` + svmOf(idle) + `"],"limit":2}` + "\n" + `{"biosId":"` + stranger + `"}` + "\n"
+	a := newAPI(t, newTable(t), Config{Feed: watch.NewFeed(), Connections: true})
+	line := `{"biosId":"` + vmOf(idle) + `"}` + "\n" + `{"biosId":"` + vmOf(acme) + `","version":"12.0","failed":["` + svmOf(idle) + `"],"limit":2}` + "\n" + `{"biosId":"` + stranger + `"}` + "\n"
 	few := batchAllocs(a, strings.Repeat(line, 200))
-	many := batchAllocs(a, strings.Repeat(line, 4000))
+	many := batchAllocs(a, strings.Repeat(line, 3000))
 	if many > few+1 {
-		t.Errorf("8,000 lines: %v allocations; 400 lines: %v", many, few)
+		t.Errorf("9,000 lines: %v allocations; 600 lines: %v", many, few)
 	}
 }
 
@@ -215,7 +216,7 @@ func BenchmarkWhole(b *testing.B) {
 	const headers = " HTTP/1.1\r\nHost: 127.0.0.1:7270\r\nUser-Agent: agent/12.0\r\n"
 	selector := warm(b, table, ids)
 	for _, how := range []Auth{None, Token} {
-		a, err := New(Config{Selector: selector, Table: table, Auth: how})
+		a, err := New(Config{Selector: selector, Table: table, Auth: how, Feed: watch.NewFeed(), Connections: true})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -277,7 +278,7 @@ func benchServer(b *testing.B, h fasthttp.RequestHandler, requests [][]byte) {
 // handler; ns/line is what counts.
 func BenchmarkBatch(b *testing.B) {
 	table, ids := bigWorld(b)
-	a, err := New(Config{Selector: warm(b, table, ids)})
+	a, err := New(Config{Selector: warm(b, table, ids), Feed: watch.NewFeed(), Connections: true})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func TestWire(t *testing.T) {
 		{"protection where it is not locked", get("/v1/agents/" + vmOf(open) + "/svm?protection=on"), 200, json, 30,
 			`{"result":"no_svm","svms":[],"refreshSeconds":N,"revision":R}`},
 		{"another path", get("/v1/tenants"), 404, problem, 0, problemBody("404", "Not Found",
-			"there is nothing at this path: agents ask GET /v1/agents/{biosId}/svm or POST /v1/agents/svm", "route_not_found")},
+			"there is nothing at this path: agents ask GET /v1/agents/{biosId}/svm or POST /v1/agents/svm, and tell PUT /v1/agents/{biosId}/state", "route_not_found")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,7 +120,10 @@ func TestMethods(t *testing.T) {
 		{"GET", many, 405, "POST"},
 		{"PUT", many, 405, "POST"},
 		{"POST", many, 200, ""},
-		{"PUT", "/v1/agents/" + vmOf(acme) + "/state", 404, ""},
+		{"PUT", "/v1/agents/" + vmOf(acme) + "/state", 403, ""},
+		{"GET", "/v1/agents/" + vmOf(acme) + "/state", 405, "PUT"},
+		{"PUT", "/v1/agents/state", 404, ""},
+		{"PUT", "/v1/agents//state", 400, ""},
 		{"GET", "/v1/agents/", 404, ""},
 		{"GET", "/v1/agents/svm/", 404, ""},
 		{"GET", one + "/", 404, ""},

@@ -31,6 +31,8 @@ type Config struct {
 	AgentAuth    string // "none", "token" or "mtls"
 	TokenOverlap time.Duration
 
+	LicenseWarning time.Duration // before the end of an SVM's licence; 0: never
+
 	TLSCert, TLSKey, TLSClientCA string
 	TLSTerminatedBy              []netip.Prefix
 	TrustedProxies               []netip.Prefix

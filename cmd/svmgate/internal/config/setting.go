@@ -98,6 +98,10 @@ var Table = []Setting{
 		Help:  "how long the previous token of a tenant remains valid",
 		parse: duration(func(c *Config) *time.Duration { return &c.TokenOverlap }, "0s", "720h"),
 	}, {
+		Name: "license-warning", Default: "720h", Allowed: wantDuration("0s", "8760h") + "; 0s means never",
+		Help:  "how long before the end of an SVM's licence that is worth a warning",
+		parse: duration(func(c *Config) *time.Duration { return &c.LicenseWarning }, "0s", "8760h"),
+	}, {
 		Name: "tls-cert", Allowed: "a PEM file, or nothing",
 		Help:  "certificate chain of this gateway, read again when the file changes",
 		parse: text(func(c *Config) *string { return &c.TLSCert }, true),

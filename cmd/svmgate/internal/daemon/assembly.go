@@ -13,9 +13,11 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -31,6 +33,8 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
+	feed     *watch.Feed
+	watching *watch.Watch
 
 	refused  uint64    // records from the future, when it was last looked
 	refusing time.Time // when there were last more of them
@@ -75,6 +79,9 @@ func (a *assembly) open(ctx context.Context) error {
 			a.failed <- fmt.Errorf("the table: %w", err)
 		}
 	})
+	if err := a.newWatch(); err != nil {
+		return err
+	}
 	if err := a.join(); err != nil {
 		return err
 	}
@@ -140,12 +147,13 @@ func (a *assembly) serve() error {
 		return err
 	}
 	metrics := new(agentapi.Metrics)
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics})
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed})
 	if err != nil {
 		return err
 	}
+	licenses := &license.Surveyor{Table: a.table, Selector: a.selector, Warning: c.LicenseWarning}
 	cfg := adminapi.Config{
-		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(),
+		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
 		MaxImport: c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
 	}
@@ -166,9 +174,12 @@ func (a *assembly) serve() error {
 	a.show(ops.TableFamilies(a.table))
 	a.show(ops.TaskFamilies(a.table))
 	a.show(ops.SelectorFamilies(a.selector))
+	a.show(ops.LicenseFamilies(a.life, licenses))
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
+	a.show(ops.WatchFamilies(a.watching))
+	a.work.Go(func() { a.watching.Run(a.life) })
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)
 	return nil

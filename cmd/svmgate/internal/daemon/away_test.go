@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc/ksctest"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/store"
@@ -178,7 +179,7 @@ func TestStartsAnewWhileTasksRun(t *testing.T) {
 			<-answer
 		}
 	})
-	task, err := second.assembly.tenancy.Create("root", tenancy.NewTenant{Password: []byte("secret"), Tenant: store.Tenant{
+	task, err := second.assembly.tenancy.Create(audit.Who{Account: "root"}, tenancy.NewTenant{Password: []byte("secret"), Tenant: store.Tenant{
 		Name: "acme", Discovery: store.DefaultDiscovery(), Administration: store.Administration{User: "acme-admin"},
 	}})
 	if err != nil {

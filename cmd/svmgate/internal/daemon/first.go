@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/inventory"
 	"github.com/svmgate/svmgate/discovery"
@@ -41,8 +42,10 @@ func (a *assembly) firstAccount() error {
 		return fmt.Errorf("account %s: %w", adminName, err)
 	}
 	err = a.table.Update(func(tx *store.Tx) error {
-		_, err := tx.PutAccount(store.Account{Name: adminName, Role: store.RoleAdmin, Hash: hash})
-		return err
+		return audit.Account(tx, audit.Who{}, "user_create", "a first start created", adminName, func() error {
+			_, err := tx.PutAccount(store.Account{Name: adminName, Role: store.RoleAdmin, Hash: hash})
+			return err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("account %s: %w", adminName, err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -67,3 +69,16 @@ func ReadBody(ctx *fasthttp.RequestCtx, most int) ([]byte, error) {
 // Hurry bounds the time until a body must have arrived whose route takes a stream, and
 // which is small nevertheless.
 func Hurry(ctx *fasthttp.RequestCtx) { setReadDeadline(ctx, readTimeout) }
+
+// IsJSON reports whether a body is declared as JSON, in the plain type or in one derived
+// from it such as application/merge-patch+json.
+func IsJSON(ctx *fasthttp.RequestCtx) bool {
+	t, params, err := mime.ParseMediaType(string(ctx.Request.Header.ContentType()))
+	if err != nil {
+		return false
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return false
+	}
+	return t == "application/json" || strings.HasPrefix(t, "application/") && strings.HasSuffix(t, "+json")
+}

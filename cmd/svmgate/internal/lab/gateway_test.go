@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,7 +31,7 @@ type gateway struct {
 	cmd *exec.Cmd
 	log string // file
 
-	processors string // where it runs; empty if anywhere
+	within []string // the command that runs it, if that is not just nsenter
 }
 
 // newLab starts n gateways, and returns once all are ready.
@@ -92,11 +93,8 @@ func (g *gateway) start() {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	program := "nsenter"
-	if g.processors != "" {
-		program, args = "taskset", append([]string{"-c", g.processors, program}, args...)
-	}
-	g.cmd = exec.Command(program, args...)
+	line := append(slices.Concat(g.within, []string{"nsenter"}), args...)
+	g.cmd = exec.Command(line[0], line[1:]...)
 	g.cmd.Env = append(os.Environ(), "SVMGATE_ADMIN_PASSWORD=secret")
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	if err := g.cmd.Start(); err != nil {
@@ -111,20 +109,23 @@ func (g *gateway) start() {
 	})
 }
 
-// apart gives the gateway and this program, which asks it, the first half of the
-// processors, and the other half to all others, those started later too: a gateway
-// that joins is on a host of its own, and must not take the time of those that answer.
+// apart gives the gateway the first half of the processors, and the other half to all
+// others, those started later too: one that joins is on a host of its own. So are
+// agents. This program, which asks in their place, is on that other half as well, and
+// gateways there run when it has nothing to do: what it measures is the gateway, and
+// not its own wait for a turn.
 func (g *gateway) apart() {
 	half := max(runtime.NumCPU()/2, 1)
 	own, others := fmt.Sprintf("0-%d", half-1), fmt.Sprintf("%d-%d", runtime.NumCPU()-half, runtime.NumCPU()-1)
+	g.lab.sh(fmt.Sprintf("taskset -acp %s %d", others, os.Getpid()))
+	g.lab.sh(fmt.Sprintf("taskset -acp %s %d", own, g.cmd.Process.Pid))
 	for _, other := range g.lab.gateways {
-		other.processors = others
-	}
-	g.processors = own
-	g.lab.sh(fmt.Sprintf("taskset -acp %s %d", own, os.Getpid()))
-	for _, other := range g.lab.gateways {
+		if other == g {
+			continue
+		}
+		other.within = []string{"chrt", "--idle", "0", "taskset", "-c", others}
 		if other.cmd.ProcessState == nil {
-			g.lab.sh(fmt.Sprintf("taskset -acp %s %d", other.processors, other.cmd.Process.Pid))
+			g.lab.sh(fmt.Sprintf("taskset -acp %s %d; chrt --all-tasks --idle --pid 0 %[2]d", others, other.cmd.Process.Pid))
 		}
 	}
 }

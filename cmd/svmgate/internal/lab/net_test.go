@@ -3,6 +3,7 @@ package lab
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	if os.Getenv(insideKey) != "" || len(missing()) > 0 {
+	if os.Getenv(insideKey) != "" || os.Getenv(programKey) != "" || len(missing()) > 0 {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "lab")
@@ -42,13 +43,26 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// sources opens every folder that the program is made of. go test takes a result from
+// its cache unless something that the test opened has changed, and does not see what a
+// compiler opens that the test runs.
+func sources() error {
+	for _, folder := range []string{"cluster", "cmd", "discovery", "store"} {
+		root := filepath.Join("..", "..", "..", "..", folder)
+		if err := filepath.WalkDir(root, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // missing names what the lab needs and this machine does not have.
 func missing() []string {
 	var list []string
 	if os.Geteuid() != 0 {
 		list = append(list, "root")
 	}
-	for _, tool := range []string{"unshare", "nsenter", "taskset", "ip", "nft"} {
+	for _, tool := range []string{"unshare", "nsenter", "taskset", "chrt", "ip", "nft"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			list = append(list, tool)
 		}
@@ -70,6 +84,9 @@ func inside(t *testing.T) bool {
 	}
 	if list := missing(); len(list) > 0 {
 		t.Skipf("the lab needs %s", strings.Join(list, ", "))
+	}
+	if err := sources(); err != nil {
+		t.Fatal(err)
 	}
 	args := []string{"-n", "-m", "--kill-child", "--fork", os.Args[0], "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=30m"}
 	if *long {

@@ -66,6 +66,17 @@ func ClusterFamilies(c Cluster) []Family {
 		count("pulled_bytes", "Bytes asked for because of a difference.", func(s *cluster.Stats) uint64 { return s.PulledBytes }),
 		count("served_records", "Records given to others because of a difference.", func(s *cluster.Stats) uint64 { return s.ServedRecords }),
 		count("served_bytes", "Bytes given to others because of a difference.", func(s *cluster.Stats) uint64 { return s.ServedBytes }),
+		{
+			Name: "cluster_questions_total", Help: "What gateways ask one another, beside tables: asked by this one, in vain because no answer came in time; answered by it; refused, here, for want of room or time.",
+			Labels: []string{"what"}, Counter: true,
+			Read: func(emit Emit) {
+				s := c.Stats()
+				emit(float64(s.QuestionsAsked), "asked")
+				emit(float64(s.QuestionsTimedOut), "timed_out")
+				emit(float64(s.QuestionsAnswered), "answered")
+				emit(float64(s.QuestionsRefused), "refused")
+			},
+		},
 		count("rejoins", "Attempts to reach gateways that are gone.", func(s *cluster.Stats) uint64 { return s.Rejoins }),
 		one("local_state_bytes", "Size of the last digest that was sent.", false, func(s *cluster.Stats) float64 { return float64(s.LocalStateSize) }),
 		one("clock_offset_seconds", "How far this gateway's clock is from that of most gateways.", false,

@@ -35,6 +35,11 @@ type Config struct {
 	// goroutines, and keeps nothing of list. If nil, nobody listens.
 	Hear func(gateway string, epoch uint64, list []discovery.Sighting)
 
+	// Answer answers what other gateways ask this one with [cluster.Node.Ask]; see
+	// [cluster.Config]. The first may come before Start returns. If nil, nobody is
+	// answered.
+	Answer func(ctx context.Context, gateway string, question []byte) ([]byte, error)
+
 	// Anew says that the table takes the place of one that was set aside: only peers
 	// have what belongs in it. Peers are those of the old one, if there is no Dir.
 	Anew  bool
@@ -63,7 +68,7 @@ func Start(cfg Config) (*Replica, error) {
 	nc := cluster.Config{
 		Name: cfg.Name, Table: &r.sightings, Addr: literal(cfg.Addr), Advertise: cfg.Advertise,
 		Seeds: cfg.Seeds, Bootstrap: cfg.Bootstrap, Label: cfg.Label, Fleeting: fleeting, Stale: cfg.Stale,
-		Keep: cfg.Keep, Clock: cfg.Clock, Logger: cfg.Log,
+		Answer: cfg.Answer, Keep: cfg.Keep, Clock: cfg.Clock, Logger: cfg.Log,
 	}
 	nc.State.Peers = cfg.Peers
 	var err error

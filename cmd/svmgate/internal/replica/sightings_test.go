@@ -196,22 +196,28 @@ func FuzzSightings(f *testing.F) {
 	})
 }
 
+// startReal starts a gateway on a real network, which is stopped when the test ends.
+func startReal(t testing.TB, cfg Config) *Replica {
+	t.Helper()
+	cfg.Clock = cluster.NewClock(time.Now)
+	cfg.Table = newTable(t, store.Config{Node: cfg.Name, Clock: cfg.Clock.Now}).Table
+	cfg.Log, cfg.Addr, cfg.Bootstrap = slog.New(slog.DiscardHandler), "127.0.0.1:0", true
+	r, err := Start(cfg)
+	check(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = r.Stop(ctx)
+	})
+	return r
+}
+
 // Two gateways on a real network hear each other, and know that they are two.
 func TestSightingsBetweenGateways(t *testing.T) {
 	start := func(name string, seeds ...string) (*Replica, *ears) {
 		t.Helper()
-		heard, clock := new(ears), cluster.NewClock(time.Now)
-		r, err := Start(Config{
-			Table: newTable(t, store.Config{Node: name, Clock: clock.Now}).Table, Clock: clock, Log: slog.New(slog.DiscardHandler),
-			Name: name, Addr: "127.0.0.1:0", Seeds: seeds, Bootstrap: true, Hear: heard.hear,
-		})
-		check(t, err)
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			defer cancel()
-			_ = r.Stop(ctx)
-		})
-		return r, heard
+		heard := new(ears)
+		return startReal(t, Config{Name: name, Seeds: seeds, Hear: heard.hear}), heard
 	}
 	a, heardByA := start("a")
 	if a.Gateways() != 1 {

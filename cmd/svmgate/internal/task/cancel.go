@@ -3,13 +3,14 @@ package task
 import (
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
 // Cancel asks for the end of a task, whichever gateway runs it, and returns the task as
 // it is then: Canceled if it had not begun, and otherwise Stopping; past the point of no
 // return it goes on. The error is [ErrNotFound], [ErrEnded], or one of the table.
-func (r *Runner) Cancel(id store.TaskID, by string) (store.Task, error) {
+func (r *Runner) Cancel(id store.TaskID, by audit.Who) (store.Task, error) {
 	if j, ok := r.withdraw(id); ok {
 		return r.cancelIdle(j, by)
 	}
@@ -26,7 +27,7 @@ func (r *Runner) Cancel(id store.TaskID, by string) (store.Task, error) {
 
 // wish writes down that a task shall end, and if it is of a gateway that is gone, that it
 // is this one's now.
-func (r *Runner) wish(id store.TaskID, by, gone string) (t store.Task, err error) {
+func (r *Runner) wish(id store.TaskID, by audit.Who, gone string) (t store.Task, err error) {
 	err = r.cfg.Table.Update(func(tx *store.Tx) error {
 		now, ok := tx.Task(id)
 		switch {
@@ -35,7 +36,7 @@ func (r *Runner) wish(id store.TaskID, by, gone string) (t store.Task, err error
 		case now.State.Ended():
 			return ErrEnded
 		}
-		if _, err := tx.CancelTask(id, by); err != nil {
+		if err := cancel(tx, now, by); err != nil {
 			return err
 		}
 		if now.Node == gone {
@@ -50,12 +51,22 @@ func (r *Runner) wish(id store.TaskID, by, gone string) (t store.Task, err error
 	return t, err
 }
 
+// cancel writes down that a task shall end, and who wishes that.
+func cancel(tx *store.Tx, t store.Task, by audit.Who) error {
+	if _, err := tx.CancelTask(t.ID, by.Account); err != nil {
+		return err
+	}
+	return audit.Note(tx, by, audit.Entry{
+		Type: "task_cancel", Message: "asked for the end of " + t.Type + " " + t.ID.String(), Tenant: t.Tenant,
+	})
+}
+
 // cancelIdle ends a job that was waiting.
-func (r *Runner) cancelIdle(j *Job, by string) (store.Task, error) {
+func (r *Runner) cancelIdle(j *Job, by audit.Who) (store.Task, error) {
 	next := j.Task
 	next.State, next.Error, next.Notes = store.TaskCanceled, r.text(ErrCanceled), nil
 	err := r.cfg.Table.Update(func(tx *store.Tx) error {
-		if _, err := tx.CancelTask(next.ID, by); err != nil {
+		if err := cancel(tx, next, by); err != nil {
 			return err
 		}
 		if _, err := tx.PutTask(next); err != nil {
@@ -90,7 +101,7 @@ func (r *Runner) isGone(node string) bool {
 
 // adopt makes a task of a gateway that is gone one of this gateway, which undoes it, or
 // goes on with it if it can not be undone.
-func (r *Runner) adopt(t store.Task, p Procedure, by string) (store.Task, error) {
+func (r *Runner) adopt(t store.Task, p Procedure, by audit.Who) (store.Task, error) {
 	gone := t.Node
 	j := r.job(t, p)
 	r.mu.Lock()

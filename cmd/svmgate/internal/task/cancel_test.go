@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -40,12 +41,12 @@ func TestCancel(t *testing.T) {
 		p := hangs()
 		runs, waits := begin(t, r, Spec{Procedure: p, Lane: "l"}), begin(t, r, Spec{Procedure: p, Lane: "l"})
 		synctest.Wait()
-		if got, err := r.Cancel(waits, "root"); err != nil || got.State != store.TaskCanceled {
+		if got, err := r.Cancel(waits, audit.Who{Account: "root"}); err != nil || got.State != store.TaskCanceled {
 			t.Errorf("Cancel of one that waits = %v, %v", got.State, err)
 		}
 		is(t, table, waits, store.TaskCanceled, ErrCanceled)
 		for range 2 { // the second changes nothing
-			if got, err := r.Cancel(runs, "root"); err != nil || got.State != store.TaskStopping {
+			if got, err := r.Cancel(runs, audit.Who{Account: "root"}); err != nil || got.State != store.TaskStopping {
 				t.Errorf("Cancel of one that runs = %v, %v", got.State, err)
 			}
 		}
@@ -59,11 +60,11 @@ func TestCancel(t *testing.T) {
 			t.Errorf("undone %d times; one waited and had done nothing", p.undone)
 		}
 		for _, id := range []store.TaskID{runs, waits} {
-			if _, err := r.Cancel(id, "root"); !errors.Is(err, ErrEnded) {
+			if _, err := r.Cancel(id, audit.Who{Account: "root"}); !errors.Is(err, ErrEnded) {
 				t.Errorf("Cancel of one that has ended: %v", err)
 			}
 		}
-		if _, err := r.Cancel(store.NewTaskID(), "root"); !errors.Is(err, ErrNotFound) {
+		if _, err := r.Cancel(store.NewTaskID(), audit.Who{Account: "root"}); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Cancel of nothing: %v", err)
 		}
 	})
@@ -81,12 +82,12 @@ func TestCancelWithAFullDisk(t *testing.T) {
 		synctest.Wait()
 		d.fill(true)
 		for _, id := range []store.TaskID{runs, waits} {
-			if _, err := r.Cancel(id, "root"); !errors.Is(err, store.ErrReadOnly) {
+			if _, err := r.Cancel(id, audit.Who{Account: "root"}); !errors.Is(err, store.ErrReadOnly) {
 				t.Errorf("Cancel = %v", err)
 			}
 		}
 		d.fill(false)
-		if _, err := r.Cancel(runs, "root"); err != nil {
+		if _, err := r.Cancel(runs, audit.Who{Account: "root"}); err != nil {
 			t.Fatal(err)
 		}
 		pass(hours(1))
@@ -106,7 +107,7 @@ func TestCancelFromAnotherGateway(t *testing.T) {
 		synctest.Wait()
 		merge(t, b, a)
 		for _, id := range []store.TaskID{runs, waits} {
-			if got, err := rb.Cancel(id, "root"); err != nil || got.State != store.TaskStopping {
+			if got, err := rb.Cancel(id, audit.Who{Account: "root"}); err != nil || got.State != store.TaskStopping {
 				t.Errorf("Cancel = %v, %v", got.State, err)
 			}
 		}
@@ -143,14 +144,14 @@ func TestAdoption(t *testing.T) {
 			return false, dead
 		}})
 		pass(AdoptAfter - time.Second)
-		if got, err := rb.Cancel(id, "root"); err != nil || got.State != store.TaskStopping || got.Node != "a" {
+		if got, err := rb.Cancel(id, audit.Who{Account: "root"}); err != nil || got.State != store.TaskStopping || got.Node != "a" {
 			t.Errorf("Cancel before its time = %+v, %v", got, err)
 		}
 		pass(hours(1))
 		if p.undone != 0 {
 			t.Error("it was undone unasked")
 		}
-		if got, err := rb.Cancel(id, "root"); err != nil || got.State != store.TaskStopping || got.Node != "b" {
+		if got, err := rb.Cancel(id, audit.Who{Account: "root"}); err != nil || got.State != store.TaskStopping || got.Node != "b" {
 			t.Errorf("Cancel = %+v, %v", got, err)
 		}
 		pass(hours(1))
@@ -178,7 +179,7 @@ func TestTakenOver(t *testing.T) {
 		synctest.Wait()
 		merge(t, b, a)
 		rb := startAs(t, Config{Table: b, Node: "b", Procedures: []Procedure{pb}})
-		if _, err := rb.Cancel(id, "root"); err != nil {
+		if _, err := rb.Cancel(id, audit.Who{Account: "root"}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -210,7 +211,7 @@ func TestAdoptionPastTheReturn(t *testing.T) {
 		kill(ra)
 		merge(t, b, a)
 		rb := startAs(t, Config{Table: b, Node: "b", Procedures: []Procedure{p}})
-		if got, err := rb.Cancel(id, "root"); err != nil || got.State != store.TaskRunning {
+		if got, err := rb.Cancel(id, audit.Who{Account: "root"}); err != nil || got.State != store.TaskRunning {
 			t.Errorf("Cancel = %v, %v", got.State, err)
 		}
 		synctest.Wait()
@@ -248,7 +249,7 @@ func TestCanceledAndInterrupted(t *testing.T) {
 		p := hangs()
 		id := begin(t, r, Spec{Procedure: p})
 		synctest.Wait()
-		if _, err := r.Cancel(id, "root"); err != nil {
+		if _, err := r.Cancel(id, audit.Who{Account: "root"}); err != nil {
 			t.Fatal(err)
 		}
 		kill(r)
@@ -310,7 +311,7 @@ func TestTakenOverPastTheReturn(t *testing.T) {
 		synctest.Wait()
 		merge(t, b, a)
 		rb := startAs(t, Config{Table: b, Node: "b", Procedures: []Procedure{&fake{name: "Remove"}}})
-		if _, err := rb.Cancel(id, "root"); err != nil {
+		if _, err := rb.Cancel(id, audit.Who{Account: "root"}); err != nil {
 			t.Fatal(err)
 		}
 		merge(t, a, b)

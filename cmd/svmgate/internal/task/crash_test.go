@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -233,7 +234,7 @@ func (c *crashTest) play(m move) {
 		c.begin(m)
 	case "cancel":
 		if n := len(c.order); n > 0 {
-			_, _ = c.runner.Cancel(c.order[m.Number%n], "root") // it may have ended, or the disk be full
+			_, _ = c.runner.Cancel(c.order[m.Number%n], audit.Who{Account: "root"}) // it may have ended, or the disk be full
 		}
 	case "crash":
 		c.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -80,7 +81,7 @@ func TestPointOfNoReturn(t *testing.T) {
 		first := start(t, table, p)
 		id := begin(t, first, Spec{Procedure: p})
 		pass(10 * time.Second)
-		if got, err := first.Cancel(id, "root"); err != nil || got.State != store.TaskRunning {
+		if got, err := first.Cancel(id, audit.Who{Account: "root"}); err != nil || got.State != store.TaskRunning {
 			t.Errorf("Cancel = %v, %v; want it to go on", got.State, err)
 		}
 		pass(10 * time.Second)

@@ -84,7 +84,8 @@ func (r *Runner) Begin(spec Spec) (store.Task, error) {
 		r.sweep()
 	}
 	j := r.job(store.Task{
-		ID: store.NewTaskID(), Type: spec.Procedure.Type(), Tenant: spec.Tenant, Node: r.cfg.Node, By: spec.By,
+		ID: store.NewTaskID(), Type: spec.Procedure.Type(), Tenant: spec.Tenant, Node: r.cfg.Node,
+		By: spec.By.Account, From: spec.By.Address,
 		Notes: spec.Notes, Lane: spec.Lane,
 	}, spec.Procedure)
 	j.Secret, j.fresh = spec.Secret, true

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -45,7 +46,7 @@ func TestTaskFromBeginToEnd(t *testing.T) {
 			_, err := tx.PutTenant(tenant)
 			return []byte("made " + string(j.Task.Notes)), err
 		}}
-		task, err := r.Begin(Spec{Procedure: p, Tenant: tenant.ID, By: "root", Notes: []byte("first"), Secret: "secret"})
+		task, err := r.Begin(Spec{Procedure: p, Tenant: tenant.ID, By: audit.Who{Account: "root"}, Notes: []byte("first"), Secret: "secret"})
 		if err != nil {
 			t.Fatal(err)
 		}

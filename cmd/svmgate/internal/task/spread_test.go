@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -30,7 +31,7 @@ func TestNotesSpreadFirst(t *testing.T) {
 		undone := ""
 		p = &fake{name: p.name, undo: func(_ context.Context, j *Job) error { undone = string(j.Task.Notes); return nil }}
 		second := startAs(t, Config{Table: b, Node: "b", Procedures: []Procedure{p}})
-		if _, err := second.Cancel(id, "root"); err != nil {
+		if _, err := second.Cancel(id, audit.Who{Account: "root"}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

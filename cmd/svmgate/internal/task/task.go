@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -89,7 +90,7 @@ type Procedure interface {
 type Spec struct {
 	Procedure Procedure
 	Tenant    store.TenantID // whom it concerns, zero if nobody
-	By        string         // account that asks
+	By        audit.Who      // who asks
 	Notes     []byte         // what Do begins with
 	Secret    any            // kept in memory only; its method Wipe is called, if it has one, when the task is over
 	Lane      string         // tasks of the same lane run one after another; "" is none

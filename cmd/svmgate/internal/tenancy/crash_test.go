@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc/ksctest"
 	"github.com/svmgate/svmgate/store"
 )
@@ -103,7 +104,7 @@ func TestCancelCreateAtEachCall(t *testing.T) {
 		begun, canceled := make(chan store.TaskID, 1), make(chan struct{})
 		g.ksc.OnCall(func(call int, _, when string) {
 			if call == n && when == "after" {
-				if _, err := g.Cancel(<-begun, "root"); err != nil {
+				if _, err := g.Cancel(<-begun, audit.Who{Account: "root"}); err != nil {
 					g.t.Error(err)
 				}
 				close(canceled)
@@ -124,7 +125,7 @@ func TestCancelDeleteAtEachCall(t *testing.T) {
 		begun, canceled := make(chan store.TaskID, 1), make(chan store.Task, 1)
 		g.ksc.OnCall(func(call int, _, when string) {
 			if call == n && when == "after" {
-				task, err := g.Cancel(<-begun, "root")
+				task, err := g.Cancel(<-begun, audit.Who{Account: "root"})
 				if err != nil {
 					g.t.Error(err)
 				}

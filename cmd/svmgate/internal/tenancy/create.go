@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/store"
@@ -48,7 +49,11 @@ func (p createTenant) Commit(tx *store.Tx, job *task.Job) ([]byte, error) {
 		site := siteOf(job.Task.Notes)
 		a.Server, a.Address, a.User, a.Artifacts = site.Server, host(site.KSC), site.User, string(job.Task.Notes)
 	}
-	switch _, err := tx.PutTenant(t); {
+	err := audit.Tenant(tx, whoAsked(job), "tenant_create", "created", t.ID, func() error {
+		_, err := tx.PutTenant(t)
+		return err
+	})
+	switch {
 	case errors.Is(err, store.ErrExists):
 		return nil, nameTaken(t.Name)
 	case err != nil:

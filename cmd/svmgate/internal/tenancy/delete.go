@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/store"
@@ -63,7 +64,10 @@ func (p deleteTenant) Commit(tx *store.Tx, job *task.Job) ([]byte, error) {
 	if err := p.configured(&t); err != nil {
 		return nil, err
 	}
-	_, err := tx.DeleteTenant(t.ID)
+	err := audit.Tenant(tx, whoAsked(job), "tenant_delete", "deleted", t.ID, func() error {
+		_, err := tx.DeleteTenant(t.ID)
+		return err
+	})
 	return appendResult(nil, &t), err
 }
 

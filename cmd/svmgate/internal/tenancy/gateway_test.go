@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc/ksctest"
 	"github.com/svmgate/svmgate/store"
@@ -102,6 +103,9 @@ func start(t *testing.T, cfg Config, disk *memory, k *ksctest.KSC, had ksctest.H
 	}
 	cfg.Table, cfg.Node = g.table, "gw-1"
 	cfg.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if cfg.Reports == nil {
+		cfg.Reports = newReports()
+	}
 	if g.Service, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +207,7 @@ func simple(name string) NewTenant {
 
 func (g *gateway) create(n NewTenant) store.TaskID {
 	g.t.Helper()
-	task, err := g.Create("root", n)
+	task, err := g.Create(audit.Who{Account: "root"}, n)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -224,7 +228,7 @@ func (g *gateway) made(name string) store.Tenant {
 
 func (g *gateway) delete(id store.TenantID, artifacts bool) store.TaskID {
 	g.t.Helper()
-	task, err := g.Delete("root", id, artifacts)
+	task, err := g.Delete(audit.Who{Account: "root"}, id, artifacts)
 	if err != nil {
 		g.t.Fatal(err)
 	}

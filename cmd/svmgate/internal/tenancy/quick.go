@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/store"
 )
@@ -29,20 +30,13 @@ func (p changeActivation) Commit(tx *store.Tx, job *task.Job) ([]byte, error) {
 	if err := p.configured(&t); err != nil {
 		return nil, err
 	}
-	_, err := tx.SetActive(t.ID, string(job.Task.Notes) == activate)
-	return []byte("true"), err
+	return []byte("true"), audit.Switch(tx, whoAsked(job), t.ID, string(job.Task.Notes) == activate)
+}
+
+// whoAsked for a task.
+func whoAsked(job *task.Job) audit.Who {
+	return audit.Who{Account: job.Task.By, Address: job.Task.From}
 }
 
 // What the notes of a changeActivation say.
 const activate, deactivate = "activate", "deactivate"
-
-// createReport makes a report. Its notes are the report's id. Nothing collects periods
-// of protection, so there is nothing to write into it.
-type createReport struct {
-	*Service
-	instant
-}
-
-func (createReport) Type() string { return "CreateTenantReport" }
-
-func (createReport) Commit(_ *store.Tx, job *task.Job) ([]byte, error) { return job.Task.Notes, nil }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc/ksctest"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
@@ -31,7 +32,7 @@ func (g *gateway) ended(task store.Task, err error) store.Task {
 
 func TestActivation(t *testing.T) {
 	g := alone(t, Config{RecordOnly: true})
-	task := g.ended(g.Create("root", complete("acme")))
+	task := g.ended(g.Create(audit.Who{Account: "root"}, complete("acme")))
 	status := func(want store.TenantStatus) {
 		t.Helper()
 		if got, _ := g.table.Tenant(task.Tenant); got.Status != want {
@@ -40,7 +41,7 @@ func TestActivation(t *testing.T) {
 	}
 	status(store.Inactive)
 	for _, active := range []bool{true, true, false, false, true} {
-		switched := g.ended(g.SetActive("root", task.Tenant, active))
+		switched := g.ended(g.SetActive(audit.Who{Account: "root"}, task.Tenant, active))
 		g.is(switched.ID, store.TaskCompleted, "")
 		if tenant, text := ResultOf(switched); text != "true" || tenant != nil || switched.Type != "ChangeTenantActivation" {
 			t.Errorf("it is %+v", switched)
@@ -54,9 +55,9 @@ func TestUnknownTenant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := alone(t, cfg)
 			id := store.NewTenantID()
-			g.is(g.ended(g.SetActive("root", id, true)).ID, store.TaskFailed, CodeTenantNotFound)
-			g.is(g.ended(g.Delete("root", id, false)).ID, store.TaskFailed, CodeTenantNotFound)
-			g.is(g.ended(g.Delete("root", id, true)).ID, store.TaskFailed, CodeTenantNotFound)
+			g.is(g.ended(g.SetActive(audit.Who{Account: "root"}, id, true)).ID, store.TaskFailed, CodeTenantNotFound)
+			g.is(g.ended(g.Delete(audit.Who{Account: "root"}, id, false)).ID, store.TaskFailed, CodeTenantNotFound)
+			g.is(g.ended(g.Delete(audit.Who{Account: "root"}, id, true)).ID, store.TaskFailed, CodeTenantNotFound)
 		})
 	}
 }
@@ -64,22 +65,22 @@ func TestUnknownTenant(t *testing.T) {
 // Without a KSC, complete tenants are refused in everything, and simple ones in nothing.
 func TestNotConfigured(t *testing.T) {
 	g := alone(t, Config{})
-	g.is(g.ended(g.Create("root", complete("acme"))).ID, store.TaskFailed, CodeNotConfigured)
+	g.is(g.ended(g.Create(audit.Who{Account: "root"}, complete("acme"))).ID, store.TaskFailed, CodeNotConfigured)
 	there := store.Tenant{ID: store.NewTenantID(), Name: "by other ways", Discovery: store.DefaultDiscovery()}
 	if err := g.table.Update(func(tx *store.Tx) error { _, err := tx.PutTenant(there); return err }); err != nil {
 		t.Fatal(err)
 	}
-	g.is(g.ended(g.SetActive("root", there.ID, true)).ID, store.TaskFailed, CodeNotConfigured)
-	g.is(g.ended(g.SetActive("root", there.ID, false)).ID, store.TaskFailed, CodeNotConfigured)
-	g.is(g.ended(g.Delete("root", there.ID, false)).ID, store.TaskFailed, CodeNotConfigured)
-	g.is(g.ended(g.Delete("root", there.ID, true)).ID, store.TaskFailed, CodeNotConfigured)
+	g.is(g.ended(g.SetActive(audit.Who{Account: "root"}, there.ID, true)).ID, store.TaskFailed, CodeNotConfigured)
+	g.is(g.ended(g.SetActive(audit.Who{Account: "root"}, there.ID, false)).ID, store.TaskFailed, CodeNotConfigured)
+	g.is(g.ended(g.Delete(audit.Who{Account: "root"}, there.ID, false)).ID, store.TaskFailed, CodeNotConfigured)
+	g.is(g.ended(g.Delete(audit.Who{Account: "root"}, there.ID, true)).ID, store.TaskFailed, CodeNotConfigured)
 	if n := len(g.table.Tenants()); n != 1 {
 		t.Errorf("there are %d tenants", n)
 	}
 
-	made := g.is(g.ended(g.Create("root", simple("small"))).ID, store.TaskCompleted, "")
-	g.is(g.ended(g.SetActive("root", made.Tenant, true)).ID, store.TaskCompleted, "")
-	g.is(g.ended(g.Delete("root", made.Tenant, true)).ID, store.TaskCompleted, "")
+	made := g.is(g.ended(g.Create(audit.Who{Account: "root"}, simple("small"))).ID, store.TaskCompleted, "")
+	g.is(g.ended(g.SetActive(audit.Who{Account: "root"}, made.Tenant, true)).ID, store.TaskCompleted, "")
+	g.is(g.ended(g.Delete(audit.Who{Account: "root"}, made.Tenant, true)).ID, store.TaskCompleted, "")
 }
 
 func TestRecordOnly(t *testing.T) {
@@ -87,7 +88,7 @@ func TestRecordOnly(t *testing.T) {
 	n := complete("acme")
 	n.Tenant.Administration.Artifacts = "smuggled in"
 	password := n.Password
-	made := g.is(g.ended(g.Create("root", n)).ID, store.TaskCompleted, "")
+	made := g.is(g.ended(g.Create(audit.Who{Account: "root"}, n)).ID, store.TaskCompleted, "")
 	got, _ := g.table.Tenant(made.Tenant)
 	if want := (store.Administration{User: "acme-admin", IntegrationServer: "is.example:7271"}); got.Administration != want {
 		t.Errorf("recorded is %+v", got.Administration)
@@ -95,20 +96,7 @@ func TestRecordOnly(t *testing.T) {
 	if strings.Trim(string(password), "\x00") != "" {
 		t.Error("the password is still there")
 	}
-	g.is(g.ended(g.Delete("root", made.Tenant, true)).ID, store.TaskCompleted, "")
-}
-
-func TestReport(t *testing.T) {
-	g := alone(t, Config{})
-	seen := map[string]bool{}
-	for range 2 {
-		made := g.is(g.ended(g.Report("root", ReportRequest{})).ID, store.TaskCompleted, "")
-		tenant, id := ResultOf(made)
-		if _, err := store.ParseTaskID(id); err != nil || tenant != nil || seen[id] || made.Type != "CreateTenantReport" {
-			t.Errorf("the result is %q", id)
-		}
-		seen[id] = true
-	}
+	g.is(g.ended(g.Delete(audit.Who{Account: "root"}, made.Tenant, true)).ID, store.TaskCompleted, "")
 }
 
 func TestCheck(t *testing.T) {
@@ -127,7 +115,7 @@ func TestCheck(t *testing.T) {
 		n := complete("acme")
 		tt.spoil(&n)
 		var field *store.FieldError
-		if _, err := g.Create("root", n); !errors.As(err, &field) || field.Field != tt.field {
+		if _, err := g.Create(audit.Who{Account: "root"}, n); !errors.As(err, &field) || field.Field != tt.field {
 			t.Errorf("%s: %v, want a FieldError of %s", name, err, tt.field)
 		}
 		if strings.Trim(string(n.Password), "\x00") != "" {
@@ -156,7 +144,7 @@ func TestResults(t *testing.T) {
 		t.Fatal(err)
 	}
 	tenant, _ = g.table.Tenant(tenant.ID)
-	got, text := ResultOf(g.is(g.ended(g.Delete("root", tenant.ID, false)).ID, store.TaskCompleted, ""))
+	got, text := ResultOf(g.is(g.ended(g.Delete(audit.Who{Account: "root"}, tenant.ID, false)).ID, store.TaskCompleted, ""))
 	tenant.Subnets = nil
 	if got == nil || text != "" {
 		t.Fatal("it is no tenant")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc/ksctest"
 	"github.com/svmgate/svmgate/store"
@@ -63,7 +64,7 @@ func TestDeleteLeavesArtifacts(t *testing.T) {
 	g := newGateway(t, ksctest.Config{})
 	made := g.made("acme")
 	calls, held := len(g.ksc.Calls()), things(g.ksc)
-	task, err := g.Delete("root", made.ID, false)
+	task, err := g.Delete(audit.Who{Account: "root"}, made.ID, false)
 	if err != nil || task.State != store.TaskCompleted {
 		t.Errorf("Delete = %+v, %v; want it done at once", task, err)
 	}
@@ -117,7 +118,7 @@ func TestNameIsTakenMeanwhile(t *testing.T) {
 	g := newGateway(t, ksctest.Config{})
 	g.ksc.OnCall(func(_ int, method, when string) {
 		if method == "VServers.AddVServerInfo" && when == "after" {
-			if _, err := g.Create("root", simple("acme")); err != nil {
+			if _, err := g.Create(audit.Who{Account: "root"}, simple("acme")); err != nil {
 				t.Error(err)
 			}
 		}
@@ -173,7 +174,7 @@ func TestPasswordIsWipedEarly(t *testing.T) {
 func TestNoRoom(t *testing.T) {
 	g := newGateway(t, ksctest.Config{Limit: 2})
 	second := g.made("second")
-	task, err := g.Create("root", complete("third"))
+	task, err := g.Create(audit.Who{Account: "root"}, complete("third"))
 	if err != nil {
 		t.Fatal(err)
 	}

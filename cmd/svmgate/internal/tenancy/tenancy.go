@@ -2,22 +2,26 @@ package tenancy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/store"
 )
 
-// Config configures a [Service]. Table and Node are required.
+// Config configures a [Service]. Table, Node and Reports are required.
 type Config struct {
 	Table *store.Table
 	Node  string                                          // name of this gateway
 	Alive func(node string) (alive bool, since time.Time) // see [task.Config]
 	// Spread waits until another gateway has a record; see [task.Config].
 	Spread func(ctx context.Context, key store.Key)
+
+	Reports Reports // where protection reports are kept
 
 	// Servers are the Kaspersky Security Centers; nil if there are none.
 	Servers *ksc.Servers
@@ -37,12 +41,15 @@ type Service struct {
 // New returns a Service for cfg, and begins to undo what was interrupted. Stop it before
 // the table is closed. If cfg is wrong the error says how.
 func New(cfg Config) (*Service, error) {
+	if cfg.Reports == nil {
+		return nil, errors.New("tenancy: Config.Reports must be set")
+	}
 	s := &Service{cfg: cfg}
 	var err error
 	s.tasks, err = task.New(task.Config{
 		Table: cfg.Table, Node: cfg.Node, Alive: cfg.Alive, Spread: cfg.Spread, Text: taskText, Log: cfg.Log,
 		Procedures: []task.Procedure{
-			createTenant{s}, deleteTenant{s}, changeActivation{Service: s}, createReport{Service: s},
+			createTenant{s}, deleteTenant{s}, changeActivation{Service: s}, createReport{s},
 		},
 	})
 	if err != nil {
@@ -78,7 +85,7 @@ func (n *NewTenant) Check() error {
 // Create begins a task that makes a tenant. The password is the task's from then on,
 // which overwrites it when it needs it no longer. The error is that of [NewTenant.Check]
 // or [task.Runner.Begin].
-func (s *Service) Create(by string, n NewTenant) (store.Task, error) {
+func (s *Service) Create(by audit.Who, n NewTenant) (store.Task, error) {
 	if err := n.Check(); err != nil {
 		n.Wipe()
 		return store.Task{}, err
@@ -93,7 +100,7 @@ func (s *Service) Create(by string, n NewTenant) (store.Task, error) {
 
 // SetActive switches a tenant on or off; the task has ended when it returns. There is
 // one even if there is no such tenant: it is Failed then.
-func (s *Service) SetActive(by string, id store.TenantID, active bool) (store.Task, error) {
+func (s *Service) SetActive(by audit.Who, id store.TenantID, active bool) (store.Task, error) {
 	notes := deactivate
 	if active {
 		notes = activate
@@ -105,7 +112,7 @@ func (s *Service) SetActive(by string, id store.TenantID, active bool) (store.Ta
 
 // Delete begins a task that removes a tenant, artifacts included if that is asked for:
 // those that were made with it, whatever it is now.
-func (s *Service) Delete(by string, id store.TenantID, artifacts bool) (store.Task, error) {
+func (s *Service) Delete(by audit.Who, id store.TenantID, artifacts bool) (store.Task, error) {
 	t, _ := s.cfg.Table.Tenant(id)
 	return s.tasks.Begin(task.Spec{
 		Procedure: deleteTenant{s}, Tenant: id, By: by, Lane: "tenant/" + id.String(),
@@ -113,22 +120,8 @@ func (s *Service) Delete(by string, id store.TenantID, artifacts bool) (store.Ta
 	})
 }
 
-// A ReportRequest is what a protection report is about; zero values mean everything.
-type ReportRequest struct {
-	Tenant   store.TenantID
-	From, To store.Time
-}
-
-// Report begins a task that makes a protection report; its result is the report's id.
-func (s *Service) Report(by string, r ReportRequest) (store.Task, error) {
-	id := store.NewTaskID().String()
-	return s.tasks.Begin(task.Spec{
-		Procedure: createReport{Service: s}, Tenant: r.Tenant, By: by, Notes: []byte(id), Quick: true,
-	})
-}
-
 // Cancel asks for the end of a task; see [task.Runner.Cancel].
-func (s *Service) Cancel(id store.TaskID, by string) (store.Task, error) {
+func (s *Service) Cancel(id store.TaskID, by audit.Who) (store.Task, error) {
 	return s.tasks.Cancel(id, by)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/problem"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
@@ -20,6 +21,11 @@ type call struct {
 	ctx     *fasthttp.RequestCtx
 	account store.Account
 	params  []string // of the path
+}
+
+// who asks, for the audit.
+func (c *call) who() audit.Who {
+	return audit.Who{Account: c.account.Name, Address: c.ctx.RemoteIP().String()}
 }
 
 // tableCodes are the codes for what the table refuses, by those of package problem.

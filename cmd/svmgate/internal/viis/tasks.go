@@ -37,7 +37,7 @@ func (c *call) cancelTask() error {
 	if err != nil {
 		return err
 	}
-	t, err := c.api.tenancy.Cancel(id, c.account.Name)
+	t, err := c.api.tenancy.Cancel(id, c.who())
 	switch {
 	case errors.Is(err, task.ErrNotFound):
 		return noTask(id.String())

@@ -41,7 +41,7 @@ func (c *call) createTenant() error {
 		address = host
 	}
 	n.Tenant.Administration.IntegrationServer = address
-	t, err := c.api.tenancy.Create(c.account.Name, n)
+	t, err := c.api.tenancy.Create(c.who(), n)
 	var field *store.FieldError
 	if errors.As(err, &field) {
 		return bad("<%s> %s", strings.ReplaceAll(field.Field, "administration.user", "vKsc/user/name"), field.Reason)
@@ -61,7 +61,7 @@ func (c *call) setActive(active bool) error {
 	if err != nil {
 		return err
 	}
-	t, err := c.api.tenancy.SetActive(c.account.Name, id, active)
+	t, err := c.api.tenancy.SetActive(c.who(), id, active)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (c *call) deleteTenant() error {
 		return badParameter(name, value, "true or false")
 	}
 	vms := c.api.someVMs(id)
-	t, err := c.api.tenancy.Delete(c.account.Name, id, artifacts)
+	t, err := c.api.tenancy.Delete(c.who(), id, artifacts)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package viis
 import (
 	"errors"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -56,7 +57,7 @@ func (c *call) registerVM() error {
 		if _, ok := tx.Tenant(id); !ok {
 			return noTenant(id.String())
 		}
-		return tx.RegisterVM(vm)
+		return audit.VM(tx, c.who(), "vm_put", "registered", vm.BIOS, func() error { return tx.RegisterVM(vm) })
 	})
 	if errors.Is(err, store.ErrExists) {
 		return refuse(409, codeVMExists, "a VM with the BIOS ID "+vm.BIOS.String()+" is registered already")
@@ -93,8 +94,10 @@ func (c *call) unregisterVM() error {
 		if now, ok := tx.VM(vm.BIOS); !ok || now.Tenant != id || now.ID != vm.ID {
 			return noVM
 		}
-		_, err := tx.DeleteVM(vm.BIOS)
-		return err
+		return audit.VM(tx, c.who(), "vm_delete", "unregistered", vm.BIOS, func() error {
+			_, err := tx.DeleteVM(vm.BIOS)
+			return err
+		})
 	})
 	if err != nil {
 		return err

@@ -14,12 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/valyala/fasthttp/fasthttputil"
 
 	"github.com/svmgate/svmgate/cluster"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth/authtest"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/store"
@@ -62,7 +65,7 @@ func newWorldOn(t *testing.T, kept store.Config, change ...func(*Config)) *world
 	check(t, err)
 	t.Cleanup(accounts.Close)
 	w := &world{t: t, table: table, asked: &tasks{table: table}, peers: &peers{}}
-	cfg := Config{Table: table, Tenancy: w.asked, Accounts: accounts, Confirm: w.peers.confirm}
+	cfg := Config{Table: table, Tenancy: w.asked, Accounts: accounts, Report: noReport, Confirm: w.peers.confirm}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -71,6 +74,8 @@ func newWorldOn(t *testing.T, kept store.Config, change ...func(*Config)) *world
 	w.client = serve(t, w.api)
 	return w
 }
+
+func noReport(string, uuid.UUID) (protection.Report, error) { return nil, protection.ErrNoReport }
 
 // serve serves an API behind the fence, as the daemon does.
 func serve(t *testing.T, api *API) *http.Client {
@@ -212,8 +217,8 @@ type tasks struct {
 	canceled  store.TaskID
 }
 
-func (s *tasks) begin(by, kind string) (store.Task, error) {
-	s.by = by
+func (s *tasks) begin(by audit.Who, kind string) (store.Task, error) {
+	s.by = by.Account
 	if s.err != nil {
 		return store.Task{}, s.err
 	}
@@ -221,13 +226,13 @@ func (s *tasks) begin(by, kind string) (store.Task, error) {
 	if t.ID.IsZero() {
 		t = store.Task{ID: store.NewTaskID(), State: store.TaskRunning}
 	}
-	t.Type, t.Node, t.By = kind, "gw-1", by
+	t.Type, t.Node, t.By = kind, "gw-1", by.Account
 	err := s.table.Update(func(tx *store.Tx) error { _, err := tx.PutTask(t); return err })
 	t, _ = s.table.Task(t.ID)
 	return t, err
 }
 
-func (s *tasks) Create(by string, n tenancy.NewTenant) (store.Task, error) {
+func (s *tasks) Create(by audit.Who, n tenancy.NewTenant) (store.Task, error) {
 	if err := n.Check(); err != nil {
 		return store.Task{}, err
 	}
@@ -235,23 +240,23 @@ func (s *tasks) Create(by string, n tenancy.NewTenant) (store.Task, error) {
 	return s.begin(by, "CreateTenant")
 }
 
-func (s *tasks) SetActive(by string, id store.TenantID, active bool) (store.Task, error) {
+func (s *tasks) SetActive(by audit.Who, id store.TenantID, active bool) (store.Task, error) {
 	s.id, s.active = id, active
 	return s.begin(by, "ChangeTenantActivation")
 }
 
-func (s *tasks) Delete(by string, id store.TenantID, artifacts bool) (store.Task, error) {
+func (s *tasks) Delete(by audit.Who, id store.TenantID, artifacts bool) (store.Task, error) {
 	s.id, s.artifacts = id, artifacts
 	return s.begin(by, "DeleteTenant")
 }
 
-func (s *tasks) Report(by string, r tenancy.ReportRequest) (store.Task, error) {
+func (s *tasks) Report(by audit.Who, r tenancy.ReportRequest) (store.Task, error) {
 	s.report = r
 	return s.begin(by, "CreateTenantReport")
 }
 
-func (s *tasks) Cancel(id store.TaskID, by string) (store.Task, error) {
-	s.canceled, s.by = id, by
+func (s *tasks) Cancel(id store.TaskID, by audit.Who) (store.Task, error) {
+	s.canceled, s.by = id, by.Account
 	t, ok := s.table.Task(id)
 	switch {
 	case s.err != nil:
@@ -263,7 +268,7 @@ func (s *tasks) Cancel(id store.TaskID, by string) (store.Task, error) {
 	case !s.next.ID.IsZero():
 		return s.next, nil
 	}
-	err := s.table.Update(func(tx *store.Tx) error { _, err := tx.CancelTask(id, by); return err })
+	err := s.table.Update(func(tx *store.Tx) error { _, err := tx.CancelTask(id, by.Account); return err })
 	t, _ = s.table.Task(id)
 	return t, err
 }

@@ -1,0 +1,126 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// million imports a million VMs into a gateway.
+func (g *gateway) million() (took time.Duration) {
+	start := time.Now()
+	for part := range 10 {
+		var b strings.Builder
+		b.WriteString("biosId,tenant,name,os,kind,host,cluster,zone\n")
+		for n := part * 100_000; n < (part+1)*100_000; n++ {
+			fmt.Fprintf(&b, "%s,%s,vm-%d,server,linux,host-%d,cluster-%d,zone\n", biosID(n), tenantID(n%1_000), n, n%2_000, n%100)
+		}
+		g.importCSV(b.String())
+	}
+	return time.Since(start)
+}
+
+// An empty gateway joins a million VMs; and a million VMs are imported while others
+// are there. The one that is joined goes on answering nearly as fast as before.
+func TestMillion(t *testing.T) {
+	needLong(t)
+	if !inside(t) {
+		return
+	}
+	l := newLab(t, 3)
+	last := l.gateways[2]
+	last.kill()
+	donor := l.gateways[0]
+	donor.do("POST", "/v1/import", world{tenants: 1_000, vms: 0}.lines(), nil)
+	await(t, 30*time.Second, func() error { return l.equal(l.gateways[:2]...) })
+	t.Logf("an import of 1,000,000 VMs took %s", donor.million())
+	took := await(t, 120*time.Second, func() error { return l.equal(l.gateways[:2]...) })
+	t.Logf("the other gateway is equal %s after its end", took)
+	if took > 20*time.Second {
+		t.Errorf("the other gateway was equal %s after the import, want at most 20 s", took)
+	}
+
+	donor.apart()
+	time.Sleep(5 * time.Second) // the import's last collections and comparisons
+	quiet := donor.questions(func() { time.Sleep(10 * time.Second) })
+	during := donor.questions(func() {
+		start := time.Now()
+		last.start()
+		last.awaitReady() // asks the one that joins, and nobody else
+		took = time.Since(start)
+	})
+	after := donor.questions(func() { time.Sleep(10 * time.Second) })
+	if err := l.equal(); err != nil {
+		t.Errorf("ready, and not equal: %v", err)
+	}
+	t.Logf("an empty gateway was equal %s after its start: %.0f VMs/s", took, 1e6/took.Seconds())
+	for _, p := range []struct {
+		when  string
+		times []time.Duration
+	}{{"before", quiet}, {"meanwhile", during}, {"after", after}} {
+		t.Logf("%d questions to the donor %s: p50 %s, p90 %s, p99 %s, p99.9 %s", len(p.times), p.when,
+			percentile(p.times, 500), percentile(p.times, 900), percentile(p.times, 990), percentile(p.times, 999))
+	}
+	without, with := percentile(append(quiet, after...), 990), percentile(during, 990)
+	t.Logf("p99 %s without and %s with one that joins: %.2f times", without, with, float64(with)/float64(without))
+	if with > without*3/2 {
+		t.Errorf("with one that joins the donor's p99 is %s, want at most 1.5 times %s", with, without)
+	}
+	if took > 20*time.Second {
+		t.Errorf("joining took %s, want at most 20 s", took)
+	}
+}
+
+// percentile returns what p of 1,000 times are below.
+func percentile(list []time.Duration, p int) time.Duration {
+	return slices.Sorted(slices.Values(list))[len(list)*p/1000]
+}
+
+// questions asks 500 questions a second while something is done, at a fixed rate
+// whatever the answers, and returns how long after its time each was answered.
+func (g *gateway) questions(while func()) (took []time.Duration) {
+	stop := make(chan struct{})
+	go func() {
+		defer close(stop)
+		while()
+	}()
+	var mu sync.Mutex
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	gate := make(chan struct{}, 1024)
+	start := time.Now()
+	for n := 0; ; n++ {
+		due := start.Add(time.Duration(n) * 2 * time.Millisecond)
+		sleepUntil(due)
+		select {
+		case <-stop:
+			wait.Wait()
+			return took
+		case gate <- struct{}{}:
+		}
+		wait.Go(func() {
+			_, err := g.ask(biosID(n * 7919 % 1_000_000))
+			d := time.Since(due)
+			<-gate
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				d = time.Minute
+			}
+			took = append(took, d)
+		})
+	}
+}
+
+// sleepUntil is more exact than a timer of the runtime's, which may be a millisecond
+// late: as late as an answer takes.
+func sleepUntil(due time.Time) {
+	for d := time.Until(due); d > 0; d = time.Until(due) {
+		t := syscall.NsecToTimespec(d.Nanoseconds())
+		_ = syscall.Nanosleep(&t, nil)
+	}
+}
