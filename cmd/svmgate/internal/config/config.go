@@ -28,6 +28,9 @@ type Config struct {
 	OpenStackLocality store.PathLevel
 	Matrix            discovery.Matrix // nil: the default one
 
+	ProtectionReports bool
+	ProtectionKeep    int // days
+
 	AgentAuth    string // "none", "token" or "mtls"
 	TokenOverlap time.Duration
 

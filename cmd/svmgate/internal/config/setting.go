@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/svmgate/svmgate/store"
 )
 
 // A Setting is one row of [Table].
@@ -69,6 +71,14 @@ var Table = []Setting{
 		Name: "svm-probe", Allowed: "tcp:PORT; nothing probes no SVM",
 		Help:  "port of SVMs that is tried every 5 s, from two gateways; an SVM that fails twice is used last",
 		parse: optional(svmProbe),
+	}, {
+		Name: "protection-reports", Default: "false", Allowed: "true or false",
+		Help:  "collect on which days VMs are protected, for reports",
+		parse: boolean(func(c *Config) *bool { return &c.ProtectionReports }),
+	}, {
+		Name: "protection-keep", Default: "400", Allowed: wantCount(1, store.MaxDays),
+		Help:  "how many days of that are kept, today included",
+		parse: count(func(c *Config) *int { return &c.ProtectionKeep }, 1, store.MaxDays),
 	}, {
 		Name: "return-after", Default: "10m", Allowed: wantDuration("0s", "24h"),
 		Help:  "how long a better class must have had an SVM before agents that are well served move to it",

@@ -15,6 +15,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/sink"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
@@ -36,6 +37,8 @@ type assembly struct {
 	tenancy  *tenancy.Service
 	sinks    *sink.Sinks
 	watching atomic.Pointer[watch.Watch] // nil before it is served
+	book     *protection.Book
+	reports  *protection.Files
 
 	refused  uint64    // records from the future, when it was last looked
 	refusing time.Time // when there were last more of them
@@ -66,6 +69,9 @@ func (g *Gateway) assemble(ctx context.Context) error {
 
 func (a *assembly) open(ctx context.Context) error {
 	if err := a.openTable(); err != nil {
+		return err
+	}
+	if err := a.openProtection(); err != nil {
 		return err
 	}
 	if err := a.openSinks(); err != nil {
@@ -148,14 +154,15 @@ func (a *assembly) serve() error {
 		return err
 	}
 	metrics, feed := new(agentapi.Metrics), watch.NewFeed()
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: feed})
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: feed, Connections: c.ProtectionReports})
 	if err != nil {
 		return err
 	}
 	licenses := &license.Surveyor{Table: a.table, Selector: a.selector, Warning: c.LicenseWarning}
 	cfg := adminapi.Config{
 		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
-		MaxImport: c.ImportLimit, Log: a.opt.Log,
+		Protection: a.book,
+		MaxImport:  c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
 		EventStreams: c.EventStreams, Closing: a.streamsEnd(),
 	}
@@ -180,6 +187,7 @@ func (a *assembly) serve() error {
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
+	a.startProtection()
 	if err := a.startWatch(feed); err != nil {
 		return err
 	}

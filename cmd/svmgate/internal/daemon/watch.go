@@ -11,7 +11,7 @@ import (
 // startWatch makes events of what the feed has, and of what becomes of SVMs and gateways.
 func (a *assembly) startWatch(feed *watch.Feed) error {
 	c := &a.settings.Config
-	cfg := watch.Config{Table: a.table, Feed: feed, Self: c.NodeName, LicenseWarning: c.LicenseWarning, Log: a.opt.Log}
+	cfg := watch.Config{Table: a.table, Feed: feed, Self: c.NodeName, LicenseWarning: c.LicenseWarning, Protection: a.book, Log: a.opt.Log}
 	if a.replica != nil {
 		cfg.Clock, cfg.Ask, cfg.Members = a.clock.Now, a.ask(aboutWatch), a.gateways
 	}
@@ -36,7 +36,8 @@ func (a *assembly) gateways() (list []watch.Member) {
 // What gateways ask each other is a byte that says what it is about, and then what that
 // part of a gateway asks. The bytes are on the wire: none is used for something else.
 const (
-	aboutWatch = 1
+	aboutWatch   = 1
+	aboutReports = 2
 )
 
 // ask returns how a part of this gateway asks its like in another.
@@ -57,6 +58,8 @@ func (a *assembly) answer(ctx context.Context, gateway string, question []byte) 
 			return w.Answer(ctx, gateway, question[1:])
 		}
 		return nil, errNotServed
+	case aboutReports:
+		return a.reports.Answer(question[1:])
 	}
 	return nil, errNotUnderstood
 }

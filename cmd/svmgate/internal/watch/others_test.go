@@ -110,7 +110,7 @@ func TestOwnersAreTold(t *testing.T) {
 		var told [][]item
 		refuse := 1 // of every batch the first, so often
 		o := &others{members: there("b")}
-		o.answer = func(_ context.Context, member string, question []byte) ([]byte, error) {
+		o.answer = func(_ context.Context, _ string, question []byte) ([]byte, error) {
 			var list []item
 			for i := headBytes; i < len(question); i += noticeBytes {
 				list = append(list, decode(question[i:]))
@@ -259,7 +259,7 @@ func TestAFloodIsBounded(t *testing.T) {
 		time.Sleep(time.Minute)
 		var noted, dropped uint64
 		w.EachNotice(func(_ string, n uint64) { noted += n })
-		w.EachDrop(func(why string, n uint64) { dropped += n })
+		w.EachDrop(func(_ string, n uint64) { dropped += n })
 		if noted != uint64(taken) || dropped < flood/4 {
 			t.Errorf("%d notices counted of %d, %d dropped", noted, taken, dropped)
 		}

@@ -316,7 +316,7 @@ func TestOnceAmongGateways(t *testing.T) {
 // The agents of a tenant that a gateway has just deactivated ask that gateway at once: the
 // owners, which have not heard of it yet, tell it all the same, soon.
 func TestOwnersCatchUp(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, h *world) {
+	inWorld(t, 3, func(_ *testing.T, h *world) {
 		const vms = 60
 		h.people(1, vms)
 		h.gateway(0).activate(1, true)
@@ -430,7 +430,7 @@ func TestOutagesAfterAPartition(t *testing.T) {
 
 // An SVM that falls silent, one that comes back, and one that is full are told once.
 func TestSVMsAmongGateways(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, h *world) {
+	inWorld(t, 3, func(_ *testing.T, h *world) {
 		const svms = 30
 		for n := range svms {
 			h.gateway(n%3).reporting(n+1, 101, func(s *store.SVM) { s.HardCap = 100 })
@@ -453,7 +453,7 @@ func TestSVMsAmongGateways(t *testing.T) {
 
 // Gateways that come and go are told once, by one of the others.
 func TestMembersAmongGateways(t *testing.T) {
-	inWorld(t, 3, func(t *testing.T, h *world) {
+	inWorld(t, 3, func(_ *testing.T, h *world) {
 		time.Sleep(30 * time.Second)
 		h.want("all came", watch.MemberJoined, 3)
 		h.crash(1)
