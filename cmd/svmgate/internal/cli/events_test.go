@@ -52,7 +52,7 @@ func TestEvents(t *testing.T) {
 	const loaded = "admin.import  -  imported an inventory: 6 records changed  by root from 127.0.0.1\n" // the sample
 	const deactivated, down = "tenant.deactivated  acme  by admin from 10.0.0.1\n", "svm.down  svm-1  it is silent\n"
 	const noSVM = "agent.no_svm  acme 00000000-0000-0000-0000-0000000000b2  its tenant is inactive\n"
-	const up, loaded = "svm.up  00000000-0000-0000-0000-000000000077\n", "admin.import  -  loaded an inventory  by admin\n"
+	const up, backup = "svm.up  00000000-0000-0000-0000-000000000077\n", "admin.backup  -  made a backup  by admin\n"
 	for _, tt := range []struct {
 		args string
 		want string
