@@ -8,13 +8,8 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 )
 
-const (
-	// downloadBuffer is how much of a download is made before the client takes it, in
-	// bytes.
-	downloadBuffer = 64 << 10
-	// stallTimeout is how long a client may take nothing of a stream.
-	stallTimeout = fence.StallTimeout
-)
+// downloadBuffer is how much of a download is made before the client takes it, in bytes.
+const downloadBuffer = 64 << 10
 
 // download answers what write writes, in chunks. What fails at once is still answered as
 // an error; what fails later closes the connection before the last chunk, so that nobody
