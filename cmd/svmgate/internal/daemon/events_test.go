@@ -206,3 +206,30 @@ func TestEventsAreForgotten(t *testing.T) {
 	eventually(t, "1000 are kept", func() bool { return r.assembly.table.NumEvents() <= 1000 })
 	r.stop()
 }
+
+// TestManyGatewaysDeliverOnce: each event goes out once, by whichever wrote it, and all
+// list the same.
+func TestManyGatewaysDeliverOnce(t *testing.T) {
+	hook := newHook(t)
+	secret := write(t, "secret", "0123456789abcdef\n")
+	var all []*running
+	for _, name := range []string{"gw-1", "gw-2", "gw-3"} {
+		flags := join(name, map[string]string{"events-webhook": hook.URL, "events-webhook-secret-file": secret, "admin-password": "one"}, all...)
+		all = append(all, start(t, flags))
+	}
+	for i := range 30 {
+		all[i%3].emit(10)
+	}
+	eventually(t, "all have all", func() bool {
+		n := all[0].assembly.table.NumEvents()
+		return n >= 300 && n == all[1].assembly.table.NumEvents() && n == all[2].assembly.table.NumEvents()
+	})
+	want := all[2].events()
+	if !slices.Equal(all[0].events(), want) {
+		t.Error("two gateways list different events")
+	}
+	eventually(t, "all were delivered", func() bool { return len(hook.events()) >= len(want) })
+	if got := slices.Sorted(slices.Values(hook.events())); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+		t.Errorf("%d events were delivered, %d of them once, want the %d that there are", len(got), len(slices.Compact(got)), len(want))
+	}
+}
