@@ -13,9 +13,13 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/sink"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -31,6 +35,10 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
+	sinks    *sink.Sinks
+	watching atomic.Pointer[watch.Watch] // nil before it is served
+	book     *protection.Book
+	reports  *protection.Files
 
 	refused  uint64    // records from the future, when it was last looked
 	refusing time.Time // when there were last more of them
@@ -61,6 +69,12 @@ func (g *Gateway) assemble(ctx context.Context) error {
 
 func (a *assembly) open(ctx context.Context) error {
 	if err := a.openTable(); err != nil {
+		return err
+	}
+	if err := a.openProtection(); err != nil {
+		return err
+	}
+	if err := a.openSinks(); err != nil {
 		return err
 	}
 	var err error
@@ -139,15 +153,18 @@ func (a *assembly) serve() error {
 	if err != nil {
 		return err
 	}
-	metrics := new(agentapi.Metrics)
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics})
+	metrics, feed := new(agentapi.Metrics), watch.NewFeed()
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: feed, Connections: c.ProtectionReports})
 	if err != nil {
 		return err
 	}
+	licenses := &license.Surveyor{Table: a.table, Selector: a.selector, Warning: c.LicenseWarning}
 	cfg := adminapi.Config{
-		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(),
-		MaxImport: c.ImportLimit, Log: a.opt.Log,
+		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
+		Protection: a.book,
+		MaxImport:  c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
+		EventStreams: c.EventStreams, Closing: a.streamsEnd(),
 	}
 	if a.replica != nil {
 		cfg.Cluster = a.replica
@@ -166,9 +183,15 @@ func (a *assembly) serve() error {
 	a.show(ops.TableFamilies(a.table))
 	a.show(ops.TaskFamilies(a.table))
 	a.show(ops.SelectorFamilies(a.selector))
+	a.show(ops.LicenseFamilies(a.life, licenses))
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
+	a.startProtection()
+	if err := a.startWatch(feed); err != nil {
+		return err
+	}
+	a.startEvents(admin)
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)
 	return nil

@@ -155,7 +155,9 @@ func (g *gateway) svm(n int, edit ...func(*store.SVM)) {
 }
 
 // ask asks as an agent of a tenant does.
-func (g *gateway) ask(vm, tenant int, query string) { request(g.agents, "GET", vm, "/svm"+query, tenant, "") }
+func (g *gateway) ask(vm, tenant int, query string) {
+	request(g.agents, "GET", vm, "/svm"+query, tenant, "")
+}
 
 // say says what an agent says of itself, and waits for its turn.
 func (g *gateway) say(vm, tenant int, body string) int {

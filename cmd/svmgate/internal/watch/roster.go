@@ -11,15 +11,14 @@ import (
 type Member struct {
 	Name  string
 	Alive bool // it can be reached
-	Ready bool // and it answers agents, so it watches
 }
 
 // Settle is how long the new owner of something waits: for the records of the owner before
 // it, and for the others to see what it sees.
 const Settle = 10 * time.Second
 
-// A roster is the gateways that watch, and those that did until a short time ago. It does
-// not change.
+// A roster is the gateways that watch, and those that did until a short time ago: of those
+// that are alive the ones that said so, see [Watch.greet]. It does not change.
 type roster struct {
 	self   string
 	names  []hashed
@@ -56,14 +55,10 @@ func hash(names []string) []hashed {
 	return list
 }
 
-// next returns the roster of those who watch now; r itself if nothing is different.
-func (r *roster) next(members []Member, now time.Time) *roster {
-	names := []string{r.self}
-	for _, m := range members {
-		if m.Alive && m.Ready && m.Name != r.self {
-			names = append(names, m.Name)
-		}
-	}
+// next returns the roster of those who watch now, this gateway and others; r itself if
+// nothing is different.
+func (r *roster) next(others []string, now time.Time) *roster {
+	names := append([]string{r.self}, others...)
 	slices.Sort(names)
 	before := r.before
 	for len(before) > 0 && now.Sub(before[len(before)-1].until) >= Settle {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -83,7 +84,8 @@ func (w *Watch) lookAt(entry *store.SVMEntry, seen *svmSeen, now time.Time) (svm
 		return f, false
 	}
 	o, _ := w.cfg.Table.Observation(entry.ID)
-	return f, f.next(o.State) != o.State || f.expiring(&o, w.cfg.Clock(), w.cfg.LicenseWarning)
+	_, expiring := f.expiring(&o, w.cfg.Clock(), w.cfg.LicenseWarning)
+	return f, expiring || f.next(o.State) != o.State
 }
 
 // next returns the state of an observation, after what is so now.
@@ -104,14 +106,12 @@ func (f *svmFact) next(state uint8) uint8 {
 	return state
 }
 
-// expiring reports whether it is to be told that the licence ends.
-func (f *svmFact) expiring(o *store.Observation, now time.Time, warning time.Duration) bool {
-	l := &f.entry.License
-	if l.State != store.LicenseValid || l.Expires.IsZero() || millis(o.Repeated) == millis(l.Expires) {
-		return false
+// expiring says that the licence ends, if that is to be told.
+func (f *svmFact) expiring(o *store.Observation, now time.Time, warning time.Duration) (message string, ok bool) {
+	if warning <= 0 || millis(o.Repeated) == millis(f.entry.License.Expires) {
+		return "", false
 	}
-	left := l.Expires.Sub(now)
-	return 0 < left && left <= warning
+	return license.Expiring(&f.entry.SVM, now, warning)
 }
 
 // tell tells what is new of an SVM.
@@ -147,13 +147,10 @@ func (f *svmFact) tell(tx *store.Tx, warning time.Duration) error {
 			return err
 		}
 	}
-	if f.expiring(&o, tx.Now(), warning) {
-		ends := f.entry.License.Expires
-		o.Repeated = ends
-		return tell(tx, o, store.Event{
-			ID: store.OccasionID(LicenseExpiring, f.entry.ID, millis(ends)), Type: LicenseExpiring, SVM: f.entry.ID,
-			Message: fmt.Sprintf("the licence of %s ends at %s", f.name(), ends.UTC().Format(time.RFC3339)),
-		})
+	if message, ok := f.expiring(&o, tx.Now(), warning); ok {
+		o.Repeated = f.entry.License.Expires
+		id := store.OccasionID(LicenseExpiring, f.entry.ID, millis(o.Repeated))
+		return tell(tx, o, store.Event{ID: id, Type: LicenseExpiring, SVM: f.entry.ID, Message: message})
 	}
 	_, err := tx.PutObservation(o)
 	return err

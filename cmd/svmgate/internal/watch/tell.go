@@ -14,10 +14,12 @@ import (
 // What gateways tell each other is a format byte, and then, of notices, when they are told
 // (milliseconds since 1970), and of each the BIOS ID, what it says, and the cause
 // (big-endian); of a conflict, its JSON. The answer to notices is the format byte and a bit
-// for each, the lowest first: 1 is not taken, tell it again.
+// for each, the lowest first: 1 is not taken, tell it again. A greeting is its format byte
+// alone, and so is its answer.
 const (
 	formatNotices  = 1
 	formatConflict = 2
+	formatGreeting = 3
 
 	headBytes   = 1 + 8
 	noticeBytes = 16 + 1 + 8
@@ -27,7 +29,7 @@ const (
 	maxAge = store.MaxSkew + 30*time.Second
 
 	// MaxQuestion is how many bytes a question of this package has at most.
-	MaxQuestion = 64 << 10
+	MaxQuestion = 63 << 10
 	maxTold     = (MaxQuestion - headBytes) / noticeBytes // notices at once
 )
 
@@ -131,7 +133,7 @@ func (w *Watch) takeBack(now time.Time) {
 }
 
 // Answer takes what another gateway tells. It may be called by any number of goroutines.
-func (w *Watch) Answer(_ context.Context, _ string, question []byte) ([]byte, error) {
+func (w *Watch) Answer(_ context.Context, from string, question []byte) ([]byte, error) {
 	if len(question) == 0 {
 		return nil, errMalformed
 	}
@@ -147,6 +149,8 @@ func (w *Watch) Answer(_ context.Context, _ string, question []byte) ([]byte, er
 		defer w.mu.Unlock()
 		w.counts.full.Add(w.conflicts.add(c))
 		return []byte{formatConflict}, nil
+	case formatGreeting:
+		return w.answerGreeting(from)
 	}
 	return nil, errMalformed
 }
@@ -180,7 +184,7 @@ func (w *Watch) answerNotices(b []byte, now time.Time) ([]byte, error) {
 	}
 	for i := range n {
 		it := decode(b[i*noticeBytes:])
-		it.until = now.Add(keepFor / 2).Unix()
+		it.until = now.Add(keepFor / 3).Unix()
 		if len(w.heard) >= maxHeard || !r.mine(it.VM, "", now) {
 			answer[1+i/8] |= 1 << (i % 8)
 			continue

@@ -60,10 +60,12 @@ type Watch struct {
 	looked  time.Time // when members, SVMs and conflicts were looked at last
 	svms    []svmSeen // by index
 	members map[string]bool
-	failing bool // the last change failed
+	failing bool   // the last change failed
+	cancel  func() // ends the subscription to the table
 
 	mu        sync.Mutex // guards what follows
 	running   bool
+	greeted   map[string]greeting
 	heard     []item // from other gateways
 	back      []item // not taken by others
 	lanes     map[string]*lane
@@ -82,7 +84,8 @@ const (
 	maxLater = 1 << 17
 )
 
-// New returns a Watch for cfg. It does nothing before it runs.
+// New returns a Watch for cfg. Before it runs it notes conflicts, and counts events: some
+// are found while a gateway catches up with others.
 func New(cfg Config) (*Watch, error) {
 	switch {
 	case cfg.Table == nil:
@@ -101,9 +104,10 @@ func New(cfg Config) (*Watch, error) {
 	}
 	w := &Watch{
 		cfg: cfg, log: cfg.Log, notices: make([]Notice, 0, 1024), batch: make([]item, 0, maxBatch),
-		members: map[string]bool{}, lanes: map[string]*lane{},
+		members: map[string]bool{}, lanes: map[string]*lane{}, greeted: map[string]greeting{},
 	}
 	w.roster.Store(newRoster(cfg.Self, cfg.Members == nil, time.Now()))
+	w.cancel = cfg.Table.Subscribe(w.hear)
 	return w, nil
 }
 
@@ -112,7 +116,7 @@ func New(cfg Config) (*Watch, error) {
 func (w *Watch) Run(ctx context.Context) {
 	w.roster.Store(newRoster(w.cfg.Self, w.cfg.Members == nil, time.Now()))
 	w.later.at = time.Now().Unix()
-	defer w.cfg.Table.Subscribe(w.hear)()
+	defer w.cancel()
 	w.setRunning(true)
 	asking, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer w.asking.Wait()
@@ -170,7 +174,7 @@ func (w *Watch) look(ctx context.Context, now time.Time) {
 	var members []Member
 	if w.cfg.Members != nil {
 		members = w.cfg.Members()
-		w.roster.Store(w.roster.Load().next(members, now))
+		w.roster.Store(w.roster.Load().next(w.greet(ctx, members), now))
 	}
 	for _, it := range w.later.turn(now) {
 		w.sort(it, now)

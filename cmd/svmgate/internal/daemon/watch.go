@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
+)
+
+// startWatch makes events of what the feed has, and of what becomes of SVMs and gateways.
+func (a *assembly) startWatch(feed *watch.Feed) error {
+	c := &a.settings.Config
+	cfg := watch.Config{Table: a.table, Feed: feed, Self: c.NodeName, LicenseWarning: c.LicenseWarning, Protection: a.book, Log: a.opt.Log}
+	if a.replica != nil {
+		cfg.Clock, cfg.Ask, cfg.Members = a.clock.Now, a.ask(aboutWatch), a.gateways
+	}
+	w, err := watch.New(cfg)
+	if err != nil {
+		return err
+	}
+	a.show(ops.WatchFamilies(w))
+	a.work.Go(func() { w.Run(a.life) })
+	a.watching.Store(w)
+	return nil
+}
+
+// gateways are those that are known.
+func (a *assembly) gateways() (list []watch.Member) {
+	for _, m := range a.replica.Members() {
+		list = append(list, watch.Member{Name: m.Name, Alive: m.State != "dead"})
+	}
+	return list
+}
+
+// What gateways ask each other is a byte that says what it is about, and then what that
+// part of a gateway asks. The bytes are on the wire: none is used for something else.
+const (
+	aboutWatch   = 1
+	aboutReports = 2
+)
+
+// ask returns how a part of this gateway asks its like in another.
+func (a *assembly) ask(about byte) func(ctx context.Context, gateway string, question []byte) ([]byte, error) {
+	return func(ctx context.Context, gateway string, question []byte) ([]byte, error) {
+		return a.replica.Ask(ctx, gateway, append([]byte{about}, question...))
+	}
+}
+
+// answer answers another gateway.
+func (a *assembly) answer(ctx context.Context, gateway string, question []byte) ([]byte, error) {
+	if len(question) == 0 {
+		return nil, errNotUnderstood
+	}
+	switch question[0] {
+	case aboutWatch:
+		if w := a.watching.Load(); w != nil {
+			return w.Answer(ctx, gateway, question[1:])
+		}
+		return nil, errNotServed
+	case aboutReports:
+		return a.reports.Answer(question[1:])
+	}
+	return nil, errNotUnderstood
+}
+
+var (
+	errNotUnderstood = errors.New("this release does not understand what it is asked")
+	errNotServed     = errors.New("this gateway does not serve yet")
+)
