@@ -8,13 +8,13 @@ LINT     = bin/tools/golangci-lint
 
 # Where the race detector earns its time: what readers and writers share. Not where
 # one goroutine reads one damaged file after another.
-RACE      = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svmgate/internal/adminapi/... ./cmd/svmgate/internal/replica ./cmd/svmgate/internal/task ./cmd/svmgate/internal/tenancy
+RACE      = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svmgate/internal/adminapi/... ./cmd/svmgate/internal/protection ./cmd/svmgate/internal/replica ./cmd/svmgate/internal/task ./cmd/svmgate/internal/tenancy
 RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden|MovingIsTheOracles|WhatIf|AboutToBeLarge|HashesThatAreNear|TakesItsTime|SteadyHour|WithoutReports|Flapping|ANewSVM|Sentences|StandsBeside|OrderOfArrival|SetsInNewWords|CrowdedSlots|BackupReadsChangesInParts|ExplainNewcomer|ChancesAgree|MovesComeToAnEnd|RatesOfAllSizes|WalkOfVMs|MaxKept|MaxResults|SupposedVMs|TableIsWhatWasWritten
 
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
-.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store crash lab examples oracle sim simulate vsphere-big sample tools clean
+.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store crash lab examples oracle sim simulate protection vsphere-big sample tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +95,9 @@ sim: ## how evenly agents are spread: ten seeds of each world and policy; bin/si
 simulate: ## 10,000 random clusters with faults, in virtual time; 20 restarts of 50 nodes at once
 	$(GO) test ./cluster/clustertest -run 'TestSeeds|TestMassRestart' -cluster.seeds 10000 -cluster.lasts 1m -cluster.restarts 20 -timeout 3h
 	$(GO) test ./cmd/svmgate/internal/replica -run TestSimulate -simulate.seeds 1000 -timeout 1h
+
+protection: ## 10,000 random histories against a model; a report of a million VMs, and the first minutes of a day with as many
+	$(GO) test ./cmd/svmgate/internal/protection -run 'TestOracle|TestLargeReport|TestMidnight' -protection.histories 10000 -protection.vms 1000000 -timeout 60m -v
 
 vsphere-big: ## read 64 hosts and 2,000 VMs from a simulated vCenter
 	$(GO) test ./cmd/svmgate/internal/inventory/vsphere -run TestVSphereLarge -vsphere.large -timeout 10m

@@ -20,19 +20,21 @@ const (
 // coverOf is the cover by SVMs of a class; see classOf.
 var coverOf = [classes]Cover{CoverMatching, CoverOtherKey, CoverUnlicensed, CoverUnlicensed}
 
-// Covers tells covers from the table as it was when it was made. It works out one for each
-// combination of settings and facts that tells VMs apart, and remembers it, so that a
-// million VMs cost little more than walking over them. It is for one goroutine.
+// Covers tells covers from the table as it was when it was made. It looks at every SVM
+// once for each combination of settings and facts that tells VMs apart, whatever their
+// places, so that a million VMs cost little more than walking over them. It is for one
+// goroutine.
 type Covers struct {
-	s     *Selector
-	c     *catalog
-	q     Query // that wants nothing else
-	known map[setKey]Cover
+	s      *Selector
+	c      *catalog
+	q      Query            // that wants nothing else
+	known  map[setKey]Cover // by what the filters compare; what is not there has no SVM
+	looked map[setKey]bool  // combinations that are known, the place left out
 }
 
 // Covers returns what tells the covers of VMs as the table is now.
 func (s *Selector) Covers() *Covers {
-	return &Covers{s: s, c: s.catalog.Load(), known: map[setKey]Cover{}}
+	return &Covers{s: s, c: s.catalog.Load(), known: map[setKey]Cover{}, looked: map[setKey]bool{}}
 }
 
 // Of returns the cover of the VM with the given slot, whose agent wants nothing else than
@@ -44,23 +46,27 @@ func (v *Covers) Of(slot store.Slot) (cover Cover, ok bool) {
 	}
 	w := walk{s: v.s, c: v.c, q: &v.q, agent: slot.Hash()}
 	w.prepare(&v.c.tenants[slot.Tenant()], slot, true)
-	cover, ok = v.known[w.area]
-	if !ok {
-		cover = w.cover()
-		v.known[w.area] = cover
+	if cover, ok = v.known[w.area]; ok {
+		return cover, true
 	}
-	return cover, true
+	anywhere := w.area
+	anywhere.paths = 0
+	if !v.looked[anywhere] {
+		v.looked[anywhere] = true
+		v.look(anywhere, w.os)
+	}
+	return v.known[w.area], true
 }
 
-// cover looks at every SVM, until there is none better.
-func (w *walk) cover() (best Cover) {
-	for i := range w.c.members {
-		f := &w.c.svms[w.c.members[i].index]
-		if cover := coverOf[f.classOf(w.os)]; cover > best && f.admits(w.area, w.c.words) == passes {
-			if best = cover; best == CoverMatching {
-				break
-			}
+// look works out the covers for a combination at all places where there are SVMs.
+func (v *Covers) look(anywhere setKey, os store.GuestOS) {
+	for i := range v.c.members {
+		f, key := &v.c.svms[v.c.members[i].index], anywhere
+		if p := anywhere.part(); p >= scoped {
+			key = anywhere.in(p, f.entry.Symbols.At(store.PathLevel(p-scoped)), 0)
+		}
+		if f.admits(key, v.c.words) == passes {
+			v.known[key] = max(v.known[key], coverOf[f.classOf(os)])
 		}
 	}
-	return best
 }

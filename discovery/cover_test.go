@@ -60,3 +60,59 @@ func TestCoversAgreeWithExplain(t *testing.T) {
 		}
 	}
 }
+
+// A VM may be heard of before its tenant is.
+func TestCoversOfAnUnknownTenant(t *testing.T) {
+	there, here := openTable(t), openTable(t)
+	if err := there.Update(func(tx *store.Tx) error {
+		tenant := store.TenantID{1}
+		_, err := tx.PutTenant(store.Tenant{ID: tenant, Name: "late"})
+		if err == nil {
+			_, err = tx.PutVM(store.VM{BIOS: store.BIOSID{1}, Tenant: tenant})
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var tenants, others []store.Record
+	there.Records(func(r store.Record) bool {
+		r.Value = append([]byte(nil), r.Value...)
+		if r.Key.Kind == store.KindTenant {
+			tenants = append(tenants, r)
+		} else {
+			others = append(others, r)
+		}
+		return true
+	})
+	selector, err := discovery.New(discovery.Config{Table: here})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer selector.Close()
+	for i, records := range [][]store.Record{others, tenants} {
+		if _, err := here.Apply(store.Batch{Records: records}); err != nil {
+			t.Fatal(err)
+		}
+		covers, met := selector.Covers(), 0
+		here.ScanVMs(func(_ int, _ store.BIOSID, slot store.Slot) bool {
+			met++
+			if _, ok := covers.Of(slot); ok != (i == 1) {
+				t.Errorf("after %d of 2 batches: %v", i+1, ok)
+			}
+			return true
+		})
+		if met != 1 {
+			t.Errorf("%d VMs are there", met)
+		}
+	}
+}
+
+func openTable(t *testing.T) *store.Table {
+	t.Helper()
+	table, err := store.Open(store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = table.Close() })
+	return table
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -81,8 +82,11 @@ func (b *bulk) get(hash uint64, key *Key) (Record, bool) {
 	if !ok {
 		return Record{}, false
 	}
-	return b.record(int(b.index[slot] - 1)), true
+	return b.at(slot), true
 }
+
+// at returns the record of a place in the index.
+func (b *bulk) at(slot int) Record { return b.record(int(b.index[slot] - 1)) }
 
 // event returns the event of which the hash of the id is given, and the clock.
 func (b *bulk) event(hash, clock uint64) (Record, bool) {
@@ -92,13 +96,12 @@ func (b *bulk) event(hash, clock uint64) (Record, bool) {
 	if !ok {
 		return Record{}, false
 	}
-	return b.record(int(b.index[slot] - 1)), true
+	return b.at(slot), true
 }
 
-// put writes a record, in the place of the one of its key if there is one.
-func (b *bulk) put(hash uint64, r *Record) {
+// put writes a record; slot and ok are what find says of its key.
+func (b *bulk) put(hash uint64, r *Record, slot int, ok bool) {
 	size := bulkHead + len(r.Value)
-	slot, ok := b.find(hash, &r.Key)
 	if ok {
 		at := int(b.index[slot] - 1)
 		if b.size(at) == size { // other days, mostly
@@ -163,7 +166,7 @@ func (b *bulk) renew(size int) {
 		return
 	}
 	used := len(old.data) - old.dead + size
-	b.data = make([]byte, 0, used+used/8)
+	b.data = slices.Grow(b.data, used+used/8) // which makes use of all that is allocated
 	b.index = make([]uint32, (n+n/8)*4/3+2)
 	for at := 0; at < len(old.data); at += old.size(at) {
 		if old.kind(at) != 0 {

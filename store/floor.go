@@ -127,7 +127,7 @@ func (t *Table) sinkPiece() {
 }
 
 // sinkRecords is how many records are looked at before writers go on.
-const sinkRecords = 4096
+const sinkRecords = 2048
 
 // sink drops some of what is below the floors. It needs the writers' lock and the table's.
 func (t *Table) sink() {
@@ -145,7 +145,7 @@ func (t *Table) sink() {
 	})
 	for seen := 0; seen < sinkRecords && f.sunk < Buckets; f.sunk++ {
 		b := &t.buckets[f.sunk]
-		seen += 1 + b.bulk.live
+		seen += b.bulk.live
 		f.emptied += t.sinkDays(b)
 	}
 	f.sinking.Store(!all || f.sunk < Buckets)

@@ -34,30 +34,32 @@ func (t *Table) rowCopy(key Key) (Record, bool) {
 func (t *Table) setRow(r *Record) {
 	hash := xxhash.Sum64(r.Key.ID[:])
 	b := &t.buckets[bucketOf(hash)]
-	have, ok := t.row(r.Key)
-	if ok {
-		b.remove(markOf(hash, &have))
-	}
-	b.add(markOf(hash, r))
-	switch {
-	case r.Key.isBulk():
-		t.setBulk(b, hash, r, &have, ok)
+	if r.Key.isBulk() {
+		t.setBulk(b, hash, r)
 		return
-	case !ok:
+	}
+	if have, ok := t.rows[r.Key]; ok {
+		b.remove(markOf(hash, &have))
+	} else {
 		b.keys = append(b.keys, r.Key)
 	}
+	b.add(markOf(hash, r))
 	t.rows[r.Key] = *r
 }
 
-func (t *Table) setBulk(b *bucket, hash uint64, r, have *Record, ok bool) {
+func (t *Table) setBulk(b *bucket, hash uint64, r *Record) {
+	slot, ok := b.bulk.find(hash, &r.Key)
 	if ok {
-		t.bulkStats.add(have, -1)
+		have := b.bulk.at(slot)
+		b.remove(markOf(hash, &have))
+		t.bulkStats.add(&have, -1)
 	}
+	b.add(markOf(hash, r))
 	t.bulkStats.add(r, +1)
 	if r.Key.Kind == KindEvent {
 		t.timeline.add(ref{r.Version.Clock, hash})
 	}
-	b.bulk.put(hash, r)
+	b.bulk.put(hash, r, slot, ok)
 	t.bulkStats.largest = max(t.bulkStats.largest, len(b.bulk.data))
 }
 

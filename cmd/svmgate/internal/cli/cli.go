@@ -23,7 +23,7 @@ func usage(format string, args ...any) error {
 // Commands returns the commands. They share no state.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{
-		importCommand(), tenantCommand(), firewallCommand(), svmCommand(), explainCommand(), whatIfCommand(), userCommand(), clusterCommand(),
+		importCommand(), tenantCommand(), firewallCommand(), svmCommand(), licenseCommand(), explainCommand(), whatIfCommand(), userCommand(), clusterCommand(),
 		backupCommand(), restoreCommand(), storeCommand(),
 	}
 }

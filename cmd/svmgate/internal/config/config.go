@@ -21,16 +21,20 @@ type Config struct {
 	Unregistered      discovery.Unregistered
 	DeadAddress       string
 	SVMTTL            time.Duration
-	SVMProbe          int           // TCP port; 0: none is probed
-	LicenseWarning    time.Duration // 0: none
+	SVMProbe          int // TCP port; 0: none is probed
 	ReturnAfter       time.Duration
 	AdmissionRate     float64 // agents a second and tenant; 0: no bound
 	AdmissionBurst    int     // agents; 0: what comes in two seconds
 	OpenStackLocality store.PathLevel
 	Matrix            discovery.Matrix // nil: the default one
 
+	ProtectionReports bool
+	ProtectionKeep    int // days
+
 	AgentAuth    string // "none", "token" or "mtls"
 	TokenOverlap time.Duration
+
+	LicenseWarning time.Duration // before the end of an SVM's licence; 0: never
 
 	TLSCert, TLSKey, TLSClientCA string
 	TLSTerminatedBy              []netip.Prefix

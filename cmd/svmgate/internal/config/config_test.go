@@ -23,8 +23,9 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		AgentAddr: "127.0.0.1:7270", AdminAddr: "127.0.0.1:7271", OpsAddr: "127.0.0.1:7272",
-		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute, LicenseWarning: 720 * time.Hour, ReturnAfter: 10 * time.Minute,
-		AgentAuth: "none", TokenOverlap: 24 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
+		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute, ReturnAfter: 10 * time.Minute,
+		ProtectionKeep: 400,
+		AgentAuth:      "none", TokenOverlap: 24 * time.Hour, LicenseWarning: 720 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
 		ImportLimit: 1 << 30, KSCTimeout: 30 * time.Second, TombstoneKeep: 168 * time.Hour, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
 	}
 	if diff := cmp.Diff(want, got.Config); diff != "" {
@@ -134,6 +135,8 @@ func TestBadValuesNameKeyValueAndWhatIsAllowed(t *testing.T) {
 		"svm-probe":          {"9876", "tcp:", "tcp:0", "tcp:65536", "tcp:http", "udp:9876", "tcp:1:2", "tcp:+1"},
 		"return-after":       {"", "10", "-1s", "25h"},
 		"license-warning":    {"", "30", "-1s", "8785h"},
+		"protection-reports": {"", "yes", "1"},
+		"protection-keep":    {"", "0", "401", "30d"},
 		"admission-rate":     {"", "-1", "0.001", "1000001", "NaN", "Inf", "ten"},
 		"admission-burst":    {"", "-1", "1.5", "1000001"},
 		"openstack-locality": {"ignore", "rack"},

@@ -47,6 +47,8 @@ func TestSecureByDefault(t *testing.T) {
 		{name: "mtls", flags: "--agent-auth=mtls --tls-client-ca=a " + cert + " " + key},
 		{name: "a burst without a rate", flags: "--admission-burst=5", says: []string{"admission-burst", "--admission-rate"}},
 		{name: "a burst with a rate", flags: "--admission-burst=5 --admission-rate=10"},
+		{name: "reports of what agents say", flags: "--protection-reports=true --agent-auth=token"},
+		{name: "reports where agents do not authenticate", flags: "--protection-reports=true", warns: "counts only where they authenticate"},
 		{name: "a KSC without credentials", flags: "--ksc=https://ksc.example", says: []string{"ksc: ", "--ksc-credentials"}},
 		{name: "a KSC with credentials", flags: "--ksc=https://ksc.example,https://10.0.0.9:1 --ksc-credentials=f --ksc-ca=c"},
 		{name: "credentials without a KSC", flags: "--ksc-credentials=f --ksc-ca=c", says: []string{"ksc-credentials: ", "ksc-ca: ", "--ksc with"}},

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/svmgate/svmgate/store"
 )
 
 // A Setting is one row of [Table].
@@ -70,9 +72,13 @@ var Table = []Setting{
 		Help:  "port of SVMs that is tried every 5 s, from two gateways; an SVM that fails twice is used last",
 		parse: optional(svmProbe),
 	}, {
-		Name: "license-warning", Default: "720h", Allowed: wantDuration("0s", "8784h"),
-		Help:  "how long before the end of an SVM's licence that is told; 0s: never",
-		parse: duration(func(c *Config) *time.Duration { return &c.LicenseWarning }, "0s", "8784h"),
+		Name: "protection-reports", Default: "false", Allowed: "true or false",
+		Help:  "collect on which days VMs are protected, for reports",
+		parse: boolean(func(c *Config) *bool { return &c.ProtectionReports }),
+	}, {
+		Name: "protection-keep", Default: "400", Allowed: wantCount(1, store.MaxDays),
+		Help:  "how many days of that are kept, today included",
+		parse: count(func(c *Config) *int { return &c.ProtectionKeep }, 1, store.MaxDays),
 	}, {
 		Name: "return-after", Default: "10m", Allowed: wantDuration("0s", "24h"),
 		Help:  "how long a better class must have had an SVM before agents that are well served move to it",
@@ -101,6 +107,10 @@ var Table = []Setting{
 		Name: "token-overlap", Default: "24h", Allowed: wantDuration("0s", "720h"),
 		Help:  "how long the previous token of a tenant remains valid",
 		parse: duration(func(c *Config) *time.Duration { return &c.TokenOverlap }, "0s", "720h"),
+	}, {
+		Name: "license-warning", Default: "720h", Allowed: wantDuration("0s", "8760h") + "; 0s means never",
+		Help:  "how long before the end of an SVM's licence that is worth a warning",
+		parse: duration(func(c *Config) *time.Duration { return &c.LicenseWarning }, "0s", "8760h"),
 	}, {
 		Name: "tls-cert", Allowed: "a PEM file, or nothing",
 		Help:  "certificate chain of this gateway, read again when the file changes",

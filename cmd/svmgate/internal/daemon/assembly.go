@@ -13,7 +13,9 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
@@ -32,8 +34,9 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
-	feed     *watch.Feed
-	watching *watch.Watch
+	watching atomic.Pointer[watch.Watch] // nil before it is served
+	book     *protection.Book
+	reports  *protection.Files
 
 	refused  uint64    // records from the future, when it was last looked
 	refusing time.Time // when there were last more of them
@@ -66,6 +69,9 @@ func (a *assembly) open(ctx context.Context) error {
 	if err := a.openTable(); err != nil {
 		return err
 	}
+	if err := a.openProtection(); err != nil {
+		return err
+	}
 	var err error
 	if a.accounts, err = auth.NewAccounts(a.table); err != nil {
 		return err
@@ -78,9 +84,6 @@ func (a *assembly) open(ctx context.Context) error {
 			a.failed <- fmt.Errorf("the table: %w", err)
 		}
 	})
-	if err := a.newWatch(); err != nil {
-		return err
-	}
 	if err := a.join(); err != nil {
 		return err
 	}
@@ -145,14 +148,16 @@ func (a *assembly) serve() error {
 	if err != nil {
 		return err
 	}
-	metrics := new(agentapi.Metrics)
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed})
+	metrics, feed := new(agentapi.Metrics), watch.NewFeed()
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: feed, Connections: c.ProtectionReports})
 	if err != nil {
 		return err
 	}
+	licenses := &license.Surveyor{Table: a.table, Selector: a.selector, Warning: c.LicenseWarning}
 	cfg := adminapi.Config{
-		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(),
-		MaxImport: c.ImportLimit, Log: a.opt.Log,
+		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
+		Protection: a.book,
+		MaxImport:  c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
 	}
 	if a.replica != nil {
@@ -172,11 +177,14 @@ func (a *assembly) serve() error {
 	a.show(ops.TableFamilies(a.table))
 	a.show(ops.TaskFamilies(a.table))
 	a.show(ops.SelectorFamilies(a.selector))
+	a.show(ops.LicenseFamilies(a.life, licenses))
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
-	a.show(ops.WatchFamilies(a.watching))
-	a.work.Go(func() { a.watching.Run(a.life) })
+	a.startProtection()
+	if err := a.startWatch(feed); err != nil {
+		return err
+	}
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)
 	return nil

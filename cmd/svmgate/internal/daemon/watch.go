@@ -4,20 +4,25 @@ import (
 	"context"
 	"errors"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 )
 
-// newWatch makes what makes events of agents' notices, and of what becomes of SVMs and
-// gateways. It runs when the planes answer.
-func (a *assembly) newWatch() (err error) {
+// startWatch makes events of what the feed has, and of what becomes of SVMs and gateways.
+func (a *assembly) startWatch(feed *watch.Feed) error {
 	c := &a.settings.Config
-	a.feed = watch.NewFeed()
-	cfg := watch.Config{Table: a.table, Feed: a.feed, Self: c.NodeName, LicenseWarning: c.LicenseWarning, Log: a.opt.Log}
-	if c.Clustered() {
+	cfg := watch.Config{Table: a.table, Feed: feed, Self: c.NodeName, LicenseWarning: c.LicenseWarning, Protection: a.book, Log: a.opt.Log}
+	if a.replica != nil {
 		cfg.Clock, cfg.Ask, cfg.Members = a.clock.Now, a.ask(aboutWatch), a.gateways
 	}
-	a.watching, err = watch.New(cfg)
-	return err
+	w, err := watch.New(cfg)
+	if err != nil {
+		return err
+	}
+	a.show(ops.WatchFamilies(w))
+	a.work.Go(func() { w.Run(a.life) })
+	a.watching.Store(w)
+	return nil
 }
 
 // gateways are those that are known.
@@ -31,7 +36,8 @@ func (a *assembly) gateways() (list []watch.Member) {
 // What gateways ask each other is a byte that says what it is about, and then what that
 // part of a gateway asks. The bytes are on the wire: none is used for something else.
 const (
-	aboutWatch = 1
+	aboutWatch   = 1
+	aboutReports = 2
 )
 
 // ask returns how a part of this gateway asks its like in another.
@@ -48,9 +54,17 @@ func (a *assembly) answer(ctx context.Context, gateway string, question []byte) 
 	}
 	switch question[0] {
 	case aboutWatch:
-		return a.watching.Answer(ctx, gateway, question[1:])
+		if w := a.watching.Load(); w != nil {
+			return w.Answer(ctx, gateway, question[1:])
+		}
+		return nil, errNotServed
+	case aboutReports:
+		return a.reports.Answer(question[1:])
 	}
 	return nil, errNotUnderstood
 }
 
-var errNotUnderstood = errors.New("this release does not understand what it is asked")
+var (
+	errNotUnderstood = errors.New("this release does not understand what it is asked")
+	errNotServed     = errors.New("this gateway does not serve yet")
+)

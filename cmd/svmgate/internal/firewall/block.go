@@ -128,6 +128,6 @@ func (b *Block) bystanders(subnets []netip.Prefix, all []store.Tenant) {
 	if len(hit) == 0 {
 		return
 	}
-	b.caution("these rules also hit %s not to be blocked and %s overlapping subnets; name the interface by which this tenant reaches the router: %s",
+	b.caution("these rules also hit %s that must not be blocked and %s overlapping subnets; name the interface by which this tenant reaches the router: %s",
 		figure(len(hit), "tenant"), either(len(hit), "has", "have"), some(hit))
 }

@@ -153,7 +153,7 @@ func TestBystanders(t *testing.T) {
 		other(3, store.Complete, store.Inactive, "10.1.0.0/16"), other(4, store.Complete, store.Active, "10.2.0.0/16"),
 	}
 	b := NewBlock(tenant, svmsAt("10.9.0.7"), all, "")
-	want := `these rules also hit 2 tenants not to be blocked and have overlapping subnets; name the interface by which this tenant reaches the router: ` +
+	want := `these rules also hit 2 tenants that must not be blocked and have overlapping subnets; name the interface by which this tenant reaches the router: ` +
 		`"t1" (00000000-0000-0000-0000-000000000001, complete, active) at 10.1.2.0/24, "t2" (00000000-0000-0000-0000-000000000002, simple, inactive) at fd01::/64`
 	if got := strings.Join(b.Cautions, "\n"); got != want {
 		t.Errorf("%s\nwant %s", got, want)

@@ -97,7 +97,7 @@ func packets(t *testing.T, block func(*Block) string, translate func(*Translatio
 	unnamed := NewBlock(a, svms, tenants, "")
 	apply(block(unnamed))
 	r.expect("the interface was not named", "b", true)
-	if text := strings.Join(unnamed.Cautions, "\n"); !strings.Contains(text, `hit 1 tenant not to be blocked and has overlapping subnets`) || !strings.Contains(text, `"b" (`+b.ID.String()+`, complete, active) at 10.1.0.0/16`) {
+	if text := strings.Join(unnamed.Cautions, "\n"); !strings.Contains(text, `hit 1 tenant that must not be blocked and has overlapping subnets`) || !strings.Contains(text, `"b" (`+b.ID.String()+`, complete, active) at 10.1.0.0/16`) {
 		t.Errorf("nobody is warned: %q", text)
 	}
 
