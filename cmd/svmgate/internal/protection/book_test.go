@@ -73,6 +73,9 @@ func TestGather(t *testing.T) {
 		wrote(1)
 		for n := range batch {
 			b.Said(aVM(batch+n), true, time.Now())
+			if n == 0 || n == batch-2 {
+				synctest.Wait() // while it gathers
+			}
 		}
 		wrote(2)
 	})
@@ -140,12 +143,15 @@ func TestWaitingHasABound(t *testing.T) {
 
 // What waits at the end is written.
 func TestStop(t *testing.T) {
-	b := newBook(t, newTable(t, 2))
-	stop := run(b)
-	b.Said(aVM(0), true, time.Now())
-	stop()
-	if got := b.days(Query{}); strings.Count(got, "\n") != 1 {
-		t.Errorf("protected were %q", got)
+	const times = 50 // it may be about to write them
+	b := newBook(t, newTable(t, times))
+	for n := range times {
+		stop := run(b)
+		b.Said(aVM(n), true, time.Now())
+		stop()
+	}
+	if got := strings.Count(b.days(Query{}), "\n"); got != times {
+		t.Errorf("%d were written, want %d", got, times)
 	}
 }
 
