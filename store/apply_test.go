@@ -215,7 +215,7 @@ func TestUpdateThatFailsLeavesNothing(t *testing.T) {
 func TestWritingWhatIsThereChangesNothing(t *testing.T) {
 	journal := &memoryJournal{}
 	table := open(t, Config{Journal: journal})
-	want := []string{"tenant", "activation", "token", "svm", "vm", "account"}
+	want := []string{"tenant", "activation", "token", "svm", "vm", "account", "event", "observation", "protection"}
 	for i := range 3 {
 		before, revision := len(journal.records), table.Stats().Revision
 		table.must(t, func(tx *Tx) error {

@@ -136,9 +136,9 @@ func (tx *Tx) addProtection(r *Record) bool {
 		return false
 	}
 	p.Days.cutAfter(DayOf(tx.now))
-	have, err := decodeProtection(tx.record(r.Key).Value)
-	if err == nil {
-		have.Days, p = have.Days.Union(p.Days), have
+	if have, err := decodeProtection(tx.record(r.Key).Value); err == nil {
+		days := have.Days.Union(p.Days)
+		p, p.Days = have, days
 	}
 	p.Days.cut(tx.table.floors.day)
 	return len(p.Days.bits) > 0 && tx.put(KindProtection, r.Key.ID, p.encode())

@@ -176,3 +176,21 @@ func TestRestoreAsNewAddsDays(t *testing.T) {
 		}
 	}
 }
+
+// Days that a gateway wrote while it was away are added to those that were written
+// meanwhile, be they before or behind them.
+func TestOfferedDaysAreAdded(t *testing.T) {
+	w := parted(t)
+	today := DayOf(w.clock.time())
+	w.a.protect(t, w.known, today-5, today-4)
+	w.b.protect(t, w.known, today-9, today-8)
+	w.b.protect(t, w.known, today, today)
+	w.clock.advance(time.Second)
+	if got := w.a.takeOffers(t, w.b, w.since, w.clock.now); got.Taken != 1 {
+		t.Errorf("%+v", got)
+	}
+	p, _ := w.a.Protection(w.on, w.known)
+	if diff := cmp.Diff([]Day{today - 9, today - 8, today - 5, today - 4, today}, p.Days.list()); diff != "" {
+		t.Errorf("days (-want +got):\n%s", diff)
+	}
+}

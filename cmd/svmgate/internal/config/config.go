@@ -56,6 +56,17 @@ type Config struct {
 	KSCCA          string // for [ReadAuthorities]; empty: the authorities of this host
 	KSCTimeout     time.Duration
 
+	// How long events are kept, how many may follow them, and where they go.
+	EventsKeep              time.Duration
+	EventsMax, EventStreams int
+	EventsLog               bool
+	EventsFile              string
+	EventsSyslog            SyslogServer
+	EventsWebhook           string // URL
+	EventsWebhookSecretFile string // for [ReadSecret]
+	EventsCA                string // for [ReadAuthorities]; empty: the authorities of this host
+	EventsBacklog           int    // that wait for each of these
+
 	MaxConnections      int // agent plane
 	AdminMaxConnections int
 	ImportLimit         int64

@@ -24,8 +24,8 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		AgentAddr: "127.0.0.1:7270", AdminAddr: "127.0.0.1:7271", OpsAddr: "127.0.0.1:7272",
 		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute, ReturnAfter: 10 * time.Minute,
-		ProtectionKeep: 400,
-		AgentAuth:      "none", TokenOverlap: 24 * time.Hour, LicenseWarning: 720 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
+		AgentAuth: "none", TokenOverlap: 24 * time.Hour, LicenseWarning: 720 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
+		ProtectionKeep: 400, EventsKeep: 720 * time.Hour, EventsMax: 1_000_000, EventStreams: 100, EventsBacklog: 100_000,
 		ImportLimit: 1 << 30, KSCTimeout: 30 * time.Second, TombstoneKeep: 168 * time.Hour, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
 	}
 	if diff := cmp.Diff(want, got.Config); diff != "" {
@@ -150,7 +150,16 @@ func TestBadValuesNameKeyValueAndWhatIsAllowed(t *testing.T) {
 			"https://ksc.example:65536", "https://ksc.example:x", "https://ksc.example/api", "https://ksc.example?x=1", "https://ksc.example?",
 			"https://ksc.example#x", "none,https://ksc.example", "https://ksc.example,HTTPS://KSC.example:13299/", "None", "https://[::1",
 		},
-		"ksc-timeout":     {"", "30", "0s", "11m"},
+		"ksc-timeout":    {"", "30", "0s", "11m"},
+		"events-keep":    {"", "59m", "8761h", "30"},
+		"events-max":     {"", "999", "10000001", "all"},
+		"event-streams":  {"", "0", "10001"},
+		"events-log":     {"", "yes"},
+		"events-backlog": {"", "99", "1000001"},
+		"events-syslog": {
+			"host", "udp:host", "udp://", "udp://:514", "udp://host:0", "udp://host:x", "http://host", "tcp://host/path", "tls://u@host", "tls://host?x",
+			"unix://dev/log", "unix:///", "unix:", "udp://host#x", "udp://host:65536",
+		},
 		"max-connections": {"0", "many", "9999999"},
 		"import-limit":    {"1", "1GB", "-1GiB", "9999999TiB", "GiB"},
 		"shutdown-delay":  {"soon"},
@@ -204,6 +213,9 @@ func TestNothingIsAcceptedSilently(t *testing.T) {
 		{"variable of a part that is not there", Input{Env: []string{"SVMGATE_DNS_ADDR=x"}}, `dns-addr: "x" (SVMGATE_DNS_ADDR): this release does not have`},
 		{"password in a URL", Input{Flags: map[string]string{"ksc": "https://ksc.example,https://gate:hunter2,5/hunter2@ksc.example"}}, `ksc: "https://(redacted)@ksc.example" (--ksc): a name or a password does not belong into a URL`},
 		{"user in a URL", Input{Flags: map[string]string{"ksc": "https://gate@ksc.example"}}, `give --ksc-credentials`},
+		{"password in the URL of a webhook", Input{Flags: map[string]string{"events-webhook": "https://gate:hunter2@hook.example"}}, `events-webhook: "(redacted)" (--events-webhook): a name or a password does not belong into a URL`},
+		{"bad URL of a webhook", Input{Flags: map[string]string{"events-webhook": "ftp://hook.example/hunter2"}}, `events-webhook: "(redacted)" (--events-webhook): want https://HOST`},
+		{"no URL of a webhook", Input{Flags: map[string]string{"events-webhook": "https://hook example:x/hunter2"}}, `events-webhook: "(redacted)" (--events-webhook): want https://HOST`},
 		{"bad value in a variable", Input{Env: []string{"SVMGATE_AGENT_AUTH=yes"}}, `agent-auth: "yes" (SVMGATE_AGENT_AUTH): want none, token or mtls`},
 		{"two things at once", file(t, "svm-ttl: 5\ndata:\n"), "data: \"\" (svmgate.yaml:2): the value is missing: want a directory, or :memory: to keep nothing\nsvm-ttl:"},
 	}

@@ -33,6 +33,7 @@ func (e *Effective) check(fail func(*Error)) {
 	}
 	e.checkCluster(fail)
 	e.checkKSC(fail)
+	e.checkEvents(fail)
 }
 
 func (e *Effective) insecure(plane string) bool { return slices.Contains(e.Insecure, plane) }

@@ -54,6 +54,12 @@ func TestSecureByDefault(t *testing.T) {
 		{name: "credentials without a KSC", flags: "--ksc-credentials=f --ksc-ca=c", says: []string{"ksc-credentials: ", "ksc-ca: ", "--ksc with"}},
 		{name: "credentials for none", flags: "--ksc=none --ksc-credentials=f", says: []string{"ksc-credentials: ", "--ksc with"}},
 		{name: "no KSC is wanted", flags: "--ksc=none"},
+		{name: "a secret without a webhook", flags: "--events-webhook-secret-file=f", says: []string{"events-webhook-secret-file: ", "--events-webhook"}},
+		{name: "authorities of nobody", flags: "--events-ca=f --events-syslog=tcp://logs", says: []string{"events-ca: ", "https", "tls"}},
+		{name: "authorities of a syslog server", flags: "--events-ca=f --events-syslog=tls://logs"},
+		{name: "authorities of a webhook", flags: "--events-ca=f --events-webhook=https://hook.example --events-webhook-secret-file=f"},
+		{name: "a webhook without TLS", flags: "--events-webhook=http://hook.example/x", warns: "without TLS"},
+		{name: "a webhook on this host", flags: "--events-webhook=http://127.0.0.1:1/x"},
 		{name: "one address twice", flags: "--agent-addr=127.0.0.1:5 --ops-addr=127.0.0.1:5", says: []string{"ops-addr", "agent-addr"}},
 		{name: "any port twice", flags: "--agent-addr=127.0.0.1:0 --ops-addr=127.0.0.1:0"},
 	}

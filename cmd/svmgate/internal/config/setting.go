@@ -180,6 +180,46 @@ var Table = []Setting{
 		Help:  "how long one call of a Kaspersky Security Center may take",
 		parse: duration(func(c *Config) *time.Duration { return &c.KSCTimeout }, "1s", "10m"),
 	}, {
+		Name: "events-keep", Default: "720h", Allowed: wantDuration("1h", "8760h"), Reload: true,
+		Help:  "how long events are kept",
+		parse: duration(func(c *Config) *time.Duration { return &c.EventsKeep }, "1h", "8760h"),
+	}, {
+		Name: "events-max", Default: "1000000", Allowed: wantCount(1000, 10_000_000), Reload: true,
+		Help:  "how many events are kept at most; beyond it the oldest are forgotten",
+		parse: count(func(c *Config) *int { return &c.EventsMax }, 1000, 10_000_000),
+	}, {
+		Name: "event-streams", Default: "100", Allowed: wantCount(1, 10_000),
+		Help:  "clients that follow events at once",
+		parse: count(func(c *Config) *int { return &c.EventStreams }, 1, 10_000),
+	}, {
+		Name: "events-log", Default: "false", Allowed: "true or false",
+		Help:  "write events to the log, too",
+		parse: boolean(func(c *Config) *bool { return &c.EventsLog }),
+	}, {
+		Name: "events-file", Allowed: "a file, or nothing",
+		Help:  "file to which events are appended, as JSON, one a line",
+		parse: text(func(c *Config) *string { return &c.EventsFile }, true),
+	}, {
+		Name: "events-syslog", Allowed: wantSyslog,
+		Help:  "syslog server that gets events (RFC 5424)",
+		parse: optional(syslogServer),
+	}, {
+		Name: "events-webhook", Allowed: wantWebhook, Secret: true,
+		Help:  "URL to which events are posted, as JSON",
+		parse: optional(webhook),
+	}, {
+		Name: "events-webhook-secret-file", Allowed: "a file of mode 0600 with 16 to 1024 bytes, or nothing",
+		Help:  "key that signs what is posted; read for each request",
+		parse: text(func(c *Config) *string { return &c.EventsWebhookSecretFile }, true),
+	}, {
+		Name: "events-ca", Allowed: "a PEM file, or nothing for the authorities of this host",
+		Help:  "certificates of the webhook's and the syslog server, or authorities that sign them",
+		parse: text(func(c *Config) *string { return &c.EventsCA }, true),
+	}, {
+		Name: "events-backlog", Default: "100000", Allowed: wantCount(100, 1_000_000),
+		Help:  "events that wait for a log, file, server or webhook that is down; beyond it the oldest are dropped, and counted",
+		parse: count(func(c *Config) *int { return &c.EventsBacklog }, 100, 1_000_000),
+	}, {
 		Name: "max-connections", Default: "65536", Allowed: wantCount(1, 1<<20),
 		Help:  "connections of agents at once",
 		parse: count(func(c *Config) *int { return &c.MaxConnections }, 1, 1<<20),

@@ -17,6 +17,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/sink"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 	"github.com/svmgate/svmgate/discovery"
@@ -34,6 +35,7 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
+	sinks    *sink.Sinks
 	watching atomic.Pointer[watch.Watch] // nil before it is served
 	book     *protection.Book
 	reports  *protection.Files
@@ -70,6 +72,9 @@ func (a *assembly) open(ctx context.Context) error {
 		return err
 	}
 	if err := a.openProtection(); err != nil {
+		return err
+	}
+	if err := a.openSinks(); err != nil {
 		return err
 	}
 	var err error
@@ -159,6 +164,7 @@ func (a *assembly) serve() error {
 		Protection: a.book,
 		MaxImport:  c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
+		EventStreams: c.EventStreams, Closing: a.streamsEnd(),
 	}
 	if a.replica != nil {
 		cfg.Cluster = a.replica
@@ -185,6 +191,7 @@ func (a *assembly) serve() error {
 	if err := a.startWatch(feed); err != nil {
 		return err
 	}
+	a.startEvents(admin)
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)
 	return nil
