@@ -216,6 +216,22 @@ func TestOldEventsAreForgotten(t *testing.T) {
 	forget(x, 0, 0, 1)
 }
 
+// Of two floors the greater holds, whichever was written later.
+func TestGreaterFloorHolds(t *testing.T) {
+	for _, kind := range []Kind{KindEvent, KindProtection} {
+		low := Record{Key: Key{Kind: kind}, Version: Version{Clock: worldEpoch + 9, Node: 1}, Value: encodeFloor(7)}
+		high := Record{Key: Key{Kind: kind}, Version: Version{Clock: worldEpoch, Node: 1}, Value: encodeFloor(8)}
+		for _, order := range [][]Record{{low, high}, {high, low}} {
+			x := open(t, Config{})
+			x.apply(t, order[0])
+			x.apply(t, order[1])
+			if got := x.record(low.Key); got.Version != high.Version || !x.Holds(low) {
+				t.Errorf("%v: it is %v, want %v", kind, got, high)
+			}
+		}
+	}
+}
+
 // A journal may tell of a floor long before it tells of what is below.
 func TestFloorHoldsAtTheStart(t *testing.T) {
 	j := &memoryJournal{}

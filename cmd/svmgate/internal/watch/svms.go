@@ -20,7 +20,6 @@ const calmEvery = 10
 
 // svmSeen is what this gateway has seen of an SVM.
 type svmSeen struct {
-	id    store.SVMID
 	up    bool // it was, since the start
 	state uint8
 }
@@ -38,24 +37,19 @@ type svmFact struct {
 func (w *Watch) lookAtSVMs(now time.Time) {
 	view := w.cfg.Table.View()
 	var changed []svmFact
-	var gone []store.SVMID
 	for i := range view.NumSVMs() {
 		if i == len(w.svms) {
 			w.svms = append(w.svms, svmSeen{})
 		}
 		seen, entry := &w.svms[i], view.SVM(i)
 		if entry == nil {
-			if !seen.id.IsZero() {
-				gone = append(gone, seen.id)
-				*seen = svmSeen{}
-			}
+			*seen = svmSeen{} // it was forgotten, and what was told of it with it
 			continue
 		}
 		if fact, ok := w.lookAt(entry, seen, now); ok {
 			changed = append(changed, fact)
 		}
 	}
-	w.forget(gone)
 	for len(changed) > 0 {
 		n := min(len(changed), maxBatch)
 		w.failed(w.cfg.Table.Update(func(tx *store.Tx) error {
@@ -77,7 +71,6 @@ func (w *Watch) lookAt(entry *store.SVMEntry, seen *svmSeen, now time.Time) (svm
 	report := load.Report()
 	f := svmFact{entry: entry, state: load.State(), agents: report.Agents, known: entry.Pinned || report.At != 0, wasUp: seen.up}
 	was := seen.state
-	seen.id = entry.ID
 	seen.up = seen.up || f.state == store.Ready
 	seen.state = f.next(was)
 	if seen.state == was && (now.Unix()+int64(entry.Index))%calmEvery != 0 || !w.roster.Load().mine(entry.ID, "", now) {
@@ -165,28 +158,4 @@ func (f *svmFact) why() string {
 		return "it is pinned, and was set down"
 	}
 	return "it has not reported in time"
-}
-
-// forget ends, silently, what was amiss with SVMs that were forgotten: should one of
-// their ids come again, it is another SVM's.
-func (w *Watch) forget(gone []store.SVMID) {
-	var amiss []store.SVMID
-	for _, id := range gone {
-		if o, _ := w.cfg.Table.Observation(id); o.State != 0 {
-			amiss = append(amiss, id)
-		}
-	}
-	if len(amiss) == 0 {
-		return
-	}
-	w.failed(w.cfg.Table.Update(func(tx *store.Tx) error {
-		for _, id := range amiss {
-			o, _ := tx.Observation(id)
-			o.ID, o.State = id, 0
-			if _, err := tx.PutObservation(o); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
 }
