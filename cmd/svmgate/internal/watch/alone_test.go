@@ -337,8 +337,11 @@ func TestConnectionsAreSaid(t *testing.T) {
 		g.say(1, 1, `{"connectedTo":"`+svmID(1).String()+`"}`)
 		time.Sleep(time.Second)
 		want := []watch.Notice{{VM: vmID(1), What: watch.Connected}, {VM: vmID(1), What: watch.Disconnected}, {VM: vmID(1), What: watch.Connected}}
-		if !slices.Equal(g.said.list, want) {
-			t.Errorf("said was %v, want %v", g.said.list, want)
+		g.said.mu.Lock()
+		got := slices.Clone(g.said.list)
+		g.said.mu.Unlock()
+		if !slices.Equal(got, want) {
+			t.Errorf("said was %v, want %v", got, want)
 		}
 		g.want("connections", vmID(1))
 	})
