@@ -372,3 +372,36 @@ func (j journal) Replay(fn func(store.Record) error) error {
 	}
 	return nil
 }
+
+// What a gateway finds out while it catches up with others, before it watches, is told.
+func TestConflictsBeforeItRuns(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		other := openGateway(t, store.Config{Node: "b"})
+		g := openGateway(t, store.Config{Node: "a"})
+		other.tenant(1, store.Complete)
+		learn := func() {
+			_, err := g.table.Apply(store.Batch{Records: recordsOf(other.table), From: "b"})
+			check(t, err)
+		}
+		learn()
+		other.activate(1, false)
+		time.Sleep(time.Second)
+		g.activate(1, true) // it does not know
+		w, err := watch.New(watch.Config{Table: g.table})
+		check(t, err)
+		learn()
+		time.Sleep(time.Minute)
+		if n := g.count(string(store.TenantConflict)); n != 0 {
+			t.Fatalf("%d events before it runs", n)
+		}
+		life, end := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { w.Run(life); close(done) }()
+		time.Sleep(5 * time.Second)
+		if n := g.count(string(store.TenantConflict)); n != 1 {
+			t.Errorf("%d events %s, want 1", n, store.TenantConflict)
+		}
+		end()
+		<-done
+	})
+}
