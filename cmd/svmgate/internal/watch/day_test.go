@@ -154,7 +154,7 @@ func (d *day) check(lasts time.Duration) {
 			d.t.Errorf("VM %d: %d events %s, want at most %d", n, len(d.failed[n]), watch.AgentUpdateFailed, most)
 		}
 		for i := 1; i < len(d.failed[n]); i++ {
-			if gap := d.failed[n][i].Sub(d.failed[n][i-1]); gap < watch.UpdateFailedEvery-watch.Early {
+			if gap := d.failed[n][i].Sub(d.failed[n][i-1]); gap < watch.UpdateFailedEvery {
 				d.t.Errorf("VM %d: two failed updates are told within %v", n, gap)
 			}
 		}
