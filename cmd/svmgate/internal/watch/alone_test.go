@@ -325,6 +325,33 @@ func TestFailedUpdates(t *testing.T) {
 	})
 }
 
+// An agent that tries every two hours, now a little earlier, now later, is told of as often.
+func TestFailedUpdatesEveryTwoHours(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		g := newGateway(t, store.Config{})
+		g.tenant(1, store.Complete)
+		g.vm(1, 1)
+		g.vm(2, 1)
+		begin := time.Now()
+		const times = 5
+		for i := range times {
+			time.Sleep(time.Until(begin.Add(time.Duration(i)*watch.UpdateFailedEvery + time.Duration(i%2)*-20*time.Second)))
+			g.say(1, 1, `{"updateFailed":true}`)
+			g.say(1, 1, `{"updateFailed":true}`)
+			time.Sleep(time.Until(begin.Add(time.Duration(i)*watch.UpdateFailedEvery + time.Minute)))
+			g.say(2, 1, `{"updateFailed":true}`)
+			time.Sleep(10 * time.Minute)
+			g.say(2, 1, `{"updateFailed":true}`)
+		}
+		time.Sleep(time.Minute)
+		for _, vm := range []int{1, 2} {
+			if n := len(g.events(vmID(vm))); n != times {
+				t.Errorf("%d events of VM %d, want %d", n, vm, times)
+			}
+		}
+	})
+}
+
 // What agents say of their connections reaches who keeps account of protection.
 func TestConnectionsAreSaid(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
