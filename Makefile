@@ -8,13 +8,13 @@ LINT     = bin/tools/golangci-lint
 
 # Where the race detector earns its time: what readers and writers share. Not where
 # one goroutine reads one damaged file after another.
-RACE      = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svmgate/internal/adminapi/... ./cmd/svmgate/internal/replica ./cmd/svmgate/internal/task ./cmd/svmgate/internal/tenancy
+RACE      = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svmgate/internal/adminapi/... ./cmd/svmgate/internal/protection ./cmd/svmgate/internal/replica ./cmd/svmgate/internal/task ./cmd/svmgate/internal/tenancy
 RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden|MovingIsTheOracles|WhatIf|AboutToBeLarge|HashesThatAreNear|TakesItsTime|SteadyHour|WithoutReports|Flapping|ANewSVM|Sentences|StandsBeside|OrderOfArrival|SetsInNewWords|CrowdedSlots|BackupReadsChangesInParts|ExplainNewcomer|ChancesAgree|MovesComeToAnEnd|RatesOfAllSizes|WalkOfVMs|MaxKept|MaxResults|SupposedVMs|TableIsWhatWasWritten
 
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
-.PHONY: help build run test check fmt vet lint race cover fuzz fuzz-short bench bench-smoke bench-store crash lab examples oracle sim simulate vsphere-big sample tools clean
+.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store crash lab examples oracle sim simulate protection vsphere-big sample tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,9 @@ crash: ## 100 cycles of kill -9 under 64 writers, 5,000 flipped bits, a full dis
 	$(GO) test ./store -run 'Kill|Flip' -store.kills 100 -store.flips 5000 -timeout 30m -v
 	$(GO) test ./cmd/svmgate -run 'TestFullDisk|TestFailedSync' -count 1 -v
 
+day: ## a day of 100,000 agents after their tenant was deactivated, on three gateways in virtual time
+	$(GO) test ./cmd/svmgate/internal/watch -run TestDay -day.vms 100000 -day.time 24h -count 1 -timeout 3h -v
+
 lab: ## gateways in network namespaces: long cuts, 16 of them, a million VMs, 4,000 reports a second
 	$(GO) test ./cmd/svmgate/internal/lab -lab.long -count 1 -timeout 60m -v
 
@@ -92,6 +95,9 @@ sim: ## how evenly agents are spread: ten seeds of each world and policy; bin/si
 simulate: ## 10,000 random clusters with faults, in virtual time; 20 restarts of 50 nodes at once
 	$(GO) test ./cluster/clustertest -run 'TestSeeds|TestMassRestart' -cluster.seeds 10000 -cluster.lasts 1m -cluster.restarts 20 -timeout 3h
 	$(GO) test ./cmd/svmgate/internal/replica -run TestSimulate -simulate.seeds 1000 -timeout 1h
+
+protection: ## 10,000 random histories against a model; a report of a million VMs, and the first minutes of a day with as many
+	$(GO) test ./cmd/svmgate/internal/protection -run 'TestOracle|TestLargeReport|TestMidnight' -protection.histories 10000 -protection.vms 1000000 -timeout 60m -v
 
 vsphere-big: ## read 64 hosts and 2,000 VMs from a simulated vCenter
 	$(GO) test ./cmd/svmgate/internal/inventory/vsphere -run TestVSphereLarge -vsphere.large -timeout 10m

@@ -93,13 +93,14 @@ func (n *Node) ask(ctx context.Context, peer string, what question, body []byte)
 }
 
 // answer says who answers a question. All must be said before the node starts.
-// Answers are given by a few goroutines; body is the answerer's own.
+// Answers are given by a few goroutines; body is the answerer's own, and what it
+// returns is not.
 func (n *Node) answer(what question, fn func(peer string, body []byte) ([]byte, error)) {
 	n.asks.answers[what] = fn
 }
 
 // init makes a ready to be told who answers what. send is called by any number of
-// goroutines, and may take its time.
+// goroutines, may take its time, and keeps nothing of msg.
 func (a *asks) init(self string, send func(peer string, msg []byte) error) {
 	a.self, a.send = self, send
 	a.answers = make(map[question]func(string, []byte) ([]byte, error))
@@ -190,6 +191,7 @@ func (a *asks) serve(w waiting) {
 		err = fmt.Errorf("the answer has %d bytes, and %d are the most that can be sent", len(body), maxBody)
 	}
 	a.tell(m, body, err)
+	reuse(body)
 }
 
 // tell sends an answer. If that fails, who asked has gone or finds out by waiting.
@@ -201,8 +203,9 @@ func (a *asks) tell(m message, body []byte, err error) {
 			failure = busy
 		}
 	}
-	msg := make([]byte, 0, len(body)+min(len(failure), maxError)+16)
-	_ = a.send(m.sender, appendAnswer(msg, m.id, failure, body))
+	msg := appendAnswer(buffer(len(body)+min(len(failure), maxError)+16), m.id, failure, body)
+	_ = a.send(m.sender, msg)
+	reuse(msg)
 }
 
 func (a *asks) ask(ctx context.Context, peer string, what question, body []byte) ([]byte, error) {
@@ -220,10 +223,11 @@ func (a *asks) ask(ctx context.Context, peer string, what question, body []byte)
 	defer a.settle(id, reply{})
 	go func() {
 		defer a.over(peer, what)
-		msg := make([]byte, 0, len(body)+len(a.self)+16)
-		if err := a.send(peer, appendAsk(msg, id, a.self, what, body)); err != nil {
+		msg := appendAsk(buffer(len(body)+len(a.self)+16), id, a.self, what, body)
+		if err := a.send(peer, msg); err != nil {
 			a.settle(id, reply{err: err})
 		}
+		reuse(msg)
 		<-ended
 	}()
 	select {

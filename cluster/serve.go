@@ -43,7 +43,7 @@ func (r *repair) servePull(peer string, body []byte) ([]byte, error) {
 	s.table, s.life, s.turns = r.table, r.life, r.turns
 	s.asked = time.Now()
 	s.began, s.turned = s.asked, s.asked
-	s.buf = make([]byte, deliveryHead, maxChunk+deliveryHead)
+	s.buf = append(buffer(maxChunk+deliveryHead), make([]byte, deliveryHead)...)
 	more, next := s.serve(from, all)
 	s.rest()
 	putDeliveryHead(s.buf, more, next)
@@ -64,6 +64,7 @@ type serving struct {
 	began    time.Time // to work, after it rested
 	turned   time.Time // to work, after others had a turn
 	buf      []byte
+	record   Record // that is looked at
 	records  int
 	read     int
 	tooLarge int
@@ -119,7 +120,8 @@ func (s *serving) rest() {
 func (s *serving) scan(bucket int, fn func(*Record)) {
 	n := 0
 	s.table.Scan(bucket, func(r Record) bool {
-		fn(&r)
+		s.record = r // not &r: each would be memory of its own
+		fn(&s.record)
 		if n%turnEvery == 0 {
 			s.rest()
 		}

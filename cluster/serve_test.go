@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"os"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,4 +134,50 @@ func TestDonorAnswersInTime(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
+}
+
+// A still table has the same records in each bucket, and makes none.
+type still struct {
+	Table
+	records []Record
+}
+
+func (s *still) Scan(_ int, fn func(Record) bool) {
+	for _, r := range s.records {
+		if !fn(r) {
+			return
+		}
+	}
+}
+
+// A donor leaves next to nothing behind to be collected: what is collected keeps others
+// waiting, on its only processor.
+func TestDonorLeavesNoGarbage(t *testing.T) {
+	skipIfRace(t)
+	table := &still{}
+	for id := range 200 {
+		table.records = append(table.records, Record{Key: mapKey(id), Value: make([]byte, 65)})
+	}
+	donor := repair{table: table, serving: make(chan struct{}, 1), life: t.Context()}
+	sent := 0
+	var a asks
+	a.init("donor", func(_ string, msg []byte) error { sent += len(msg); return nil })
+	a.answers[askPull] = donor.servePull
+	question := waiting{message: message{kind: askMessage, sender: "x", question: askPull, body: askFor(20)}}
+	a.serve(question)
+	if sent < maxChunk/2 {
+		t.Fatalf("%d bytes are sent", sent)
+	}
+	var before, after runtime.MemStats
+	sent = 0
+	runtime.ReadMemStats(&before)
+	for range 50 {
+		a.serve(question)
+	}
+	runtime.ReadMemStats(&after)
+	if left := int(after.TotalAlloc - before.TotalAlloc); left > sent/4 {
+		t.Errorf("to send %d bytes took %d bytes of memory", sent, left)
+	} else {
+		t.Logf("to send %d bytes took %d bytes of memory", sent, left)
+	}
 }

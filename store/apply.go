@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -114,87 +113,6 @@ func (t *Table) currentIn(mem *values, key Key) Record {
 	}
 	e := t.entryIn(mem, key.ID)
 	return *e.record(key.Kind)
-}
-
-// checkBounds fails if the staged records would exceed a bound of the table. It
-// runs before the journal, so that what is journalled can always be committed.
-func (t *Table) checkBounds(s *stage) error {
-	if t.roomy(len(s.rows)) {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var tenants, svms idSet // that have no index yet
-	bulk := t.bulkStats
-	tenant := func(id TenantID) {
-		if _, ok := t.symbols.tenantIndex[id]; !ok {
-			tenants.add(id)
-		}
-	}
-	for i := range s.rows {
-		var err error
-		switch r := &s.rows[i]; r.Key.Kind {
-		case KindTenant, KindActivation:
-			tenant(r.Key.ID)
-		case KindVM:
-			if id, ok := tenantOfVM(r.Value); ok {
-				tenant(id)
-			}
-			err = t.vms.room(r.Key.ID)
-		case KindSVMConfig, KindSVMFacts, KindSVMLoad:
-			if _, ok := t.svmIndex[r.Key.ID]; !ok {
-				svms.add(r.Key.ID)
-			}
-			err = t.internFacts(r)
-		case KindPlacement:
-			err = cmp.Or(t.vms.room(r.Key.ID), t.internPlacement(r))
-		case KindEvent, KindObservation, KindProtection:
-			err = bulk.admit(t, r)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(t.symbols.tenantIndex)+len(tenants.list) > MaxTenants {
-		return fmt.Errorf("%w: %d tenants, deleted ones included", ErrFull, MaxTenants)
-	}
-	if len(t.svmIndex)+len(svms.list) > MaxSVMs {
-		return fmt.Errorf("%w: %d SVMs, forgotten ones included", ErrFull, MaxSVMs)
-	}
-	return nil
-}
-
-// roomy reports whether no bound is near: whatever n records may be, there is
-// room for them.
-func (t *Table) roomy(n int) bool {
-	s := t.symbols
-	return len(t.symbols.tenantIndex)+n <= MaxTenants && len(t.svmIndex)+n <= MaxSVMs &&
-		len(s.byName)+len(PathSymbols{})*n <= s.most && len(s.paths)+n <= MaxPaths && len(s.versions)+n <= MaxVersions &&
-		t.vms.largest.Load() < maxArena && t.bulkStats.roomy(n)
-}
-
-func (t *Table) internFacts(r *Record) error {
-	f, err := decodeFacts(r.Value)
-	if r.Key.Kind != KindSVMFacts || err != nil {
-		return nil
-	}
-	if err := t.symbols.room(f.Path); err != nil {
-		return err
-	}
-	t.symbols.path(f.Path)
-	return nil
-}
-
-func (t *Table) internPlacement(r *Record) error {
-	row, err := readPlacement(borrow(r.Value))
-	if err != nil { // a tombstone
-		return nil
-	}
-	if _, err := t.symbols.pathIndex(row.Path); err != nil {
-		return err
-	}
-	_, err = t.symbols.versionIndex(row.Version)
-	return err
 }
 
 // commit makes the staged records visible. Tenants and SVMs come first, with

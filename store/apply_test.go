@@ -86,6 +86,12 @@ func furnished(tx *Tx) (changed []string, err error) {
 		Path: Path{"h", "c", "z"},
 	}))
 	note("account")(tx.PutAccount(Account{Name: "root", Role: RoleSVM, SVMs: []SVMID{svm}, Hash: "argon2id"}))
+	note("event")(tx.Emit(Event{
+		ID: EventID{4}, Type: "admin.tenant_update", Tenant: acme, VM: BIOSID{3}, SVM: svm, Message: "changed",
+		Actor: "root", From: "10.0.0.1", Before: []byte(`{}`), After: []byte(`{"name":"acme"}`),
+	}))
+	note("observation")(tx.PutObservation(Observation{ID: BIOSID{3}, State: 2, Times: 3, Cause: 4, Repeated: milliTime(5e11)}))
+	note("protection")(tx.Protect(BIOSID{3}, DayOf(tx.Now())-1, DayOf(tx.Now())))
 	return changed, err
 }
 
@@ -209,7 +215,7 @@ func TestUpdateThatFailsLeavesNothing(t *testing.T) {
 func TestWritingWhatIsThereChangesNothing(t *testing.T) {
 	journal := &memoryJournal{}
 	table := open(t, Config{Journal: journal})
-	want := []string{"tenant", "activation", "token", "svm", "vm", "account"}
+	want := []string{"tenant", "activation", "token", "svm", "vm", "account", "event", "observation", "protection"}
 	for i := range 3 {
 		before, revision := len(journal.records), table.Stats().Revision
 		table.must(t, func(tx *Tx) error {

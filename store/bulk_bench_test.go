@@ -82,7 +82,6 @@ func BenchmarkBulkMemory(b *testing.B) {
 				values += len(list[i].Value)
 			}
 			runtime.KeepAlive(list)
-			list = nil
 			runtime.GC()
 			before := gcSeconds()
 			for b.Loop() {

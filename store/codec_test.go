@@ -3,7 +3,9 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,6 +25,13 @@ func TestEveryRowReadsBackAsWritten(t *testing.T) {
 	t.Run("account", rowLaws(anyAccount, encodeAccount, decodeAccount))
 	t.Run("task", rowLaws(anyTask, (*Task).encode, func(b []byte) (Task, error) { return decodeTask([16]byte{}, b) }))
 	t.Run("task cancel", rowLaws(anyTaskCancel, (*taskCancelRow).encode, decodeTaskCancel))
+	t.Run("event", rowLaws(anyEvent, (*Event).encode, func(b []byte) (Event, error) {
+		e, err := decodeEvent(&Record{Value: b})
+		e.Time = Time{}
+		return e, err
+	}))
+	t.Run("observation", rowLaws(anyObservation, (*Observation).encode, func(b []byte) (Observation, error) { return decodeObservation([16]byte{}, b) }))
+	t.Run("protection", rowLaws(anyProtection, (*Protection).encode, decodeProtection))
 	t.Run("token", rowLaws(anyToken, encodeToken, func(b []byte) (Token, error) { return decodeToken([16]byte{}, b) }))
 }
 
@@ -112,6 +121,22 @@ func TestRecordsThatContradictTheirKeysAreRefused(t *testing.T) {
 	at := Version{Clock: worldEpoch, Node: 1}
 	tenant, placement := tenantRow{Name: "acme"}, placementRow{Version: "12.0"}
 	account := Account{Name: "admin", Role: RoleAdmin, Hash: "h"}
+	event, spoilt := Event{Type: "svm.up"}, Event{Type: "svm.up", After: []byte("{")}
+	p := Protection{Tenant: TenantID{1}, VM: BIOSID{2}}
+	otherDays := func(first int64, bits ...byte) []byte {
+		other := p
+		e := encoder(other.encode())
+		e = e[:len(e)-2] // none: first, and how many bytes
+		e.int(first)
+		e.str(string(bits))
+		return e
+	}
+	p.Days.Add(at.day()-2, at.day())
+	days := Record{protectionKey(p.Tenant, p.VM), at, p.encode()}
+	p.Days = Days{}
+	if err := days.check(); err != nil {
+		t.Fatal(err)
+	}
 	for name, r := range map[string]Record{
 		"tenant of no id":         {Key{KindTenant, [16]byte{}}, at, tenant.encode()},
 		"deletion of no tenant":   {Key{KindTenant, [16]byte{}}, at, nil},
@@ -127,6 +152,24 @@ func TestRecordsThatContradictTheirKeysAreRefused(t *testing.T) {
 		"damaged task":            {Key{KindTask, [16]byte{1}}, at, []byte{1, 200}},
 		"task of no format":       {Key{KindTask, [16]byte{1}}, at, []byte{0}},
 		"damaged wish":            {Key{KindTaskCancel, [16]byte{1}}, at, []byte{1, 3, 'a'}},
+		"deletion of an event":    {Key{KindEvent, [16]byte{1}}, at, nil},
+		"deletion of days":        {days.Key, at, nil},
+		"deletion of a floor":     {Key{Kind: KindEvent}, at, nil},
+		"observation of nothing":  {Key{Kind: KindObservation}, at, []byte{1, 1}},
+		"damaged event":           {Key{KindEvent, [16]byte{1}}, at, []byte{1, 200}},
+		"event without JSON":      {Key{KindEvent, [16]byte{1}}, at, spoilt.encode()},
+		"event without end":       {Key{KindEvent, [16]byte{1}}, at, append(event.encode(), make([]byte, maxBulkValue)...)},
+		"days under another key":  {Key{KindProtection, [16]byte{1}}, at, days.Value},
+		"days after the version":  {days.Key, Version{Clock: at.Clock - 86_400_000<<counterBits}, days.Value},
+		"days not of a byte":      {days.Key, at, otherDays(3, 1)},
+		"days of long ago":        {days.Key, at, otherDays(-8, 1)},
+		"days that begin with 0":  {days.Key, at, otherDays(8, 0, 1)},
+		"days that end with 0":    {days.Key, at, otherDays(8, 1, 0)},
+		"no days, from some on":   {days.Key, at, otherDays(8)},
+		"too many days":           {days.Key, at, otherDays(8, append(append([]byte{1}, make([]byte, MaxDays/8-1)...), 1)...)},
+		"days of the far future":  {days.Key, at, otherDays(math.MaxInt64-7, 1)},
+		"floor of the future":     {Key{Kind: KindEvent}, at, encodeFloor(at.Clock + 1)},
+		"days' floor, likewise":   {Key{Kind: KindProtection}, at, encodeFloor(uint64(at.day()) + 1)},
 		"list longer than itself": {Key{KindSVMFacts, [16]byte{1}}, at, []byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1}},
 	} {
 		table := open(t, Config{})
@@ -144,6 +187,50 @@ func appendRecord1(dst []byte, r *Record) []byte {
 	dst = append(append(dst, byte(r.Key.Kind)), r.Key.ID[:]...)
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, r.Version.Clock), r.Version.Node)
 	return append(binary.AppendUvarint(dst, uint64(len(r.Value))), r.Value...)
+}
+
+// readHistory reads what was written of the past, and writes it for others.
+func (x tester) readHistory(t failer) {
+	for _, e := range x.events(Version{}) {
+		if _, err := json.Marshal(e); err != nil {
+			t.Fatalf("event %v can not be written: %v", e, err)
+		}
+	}
+	x.Protections(func(p *Protection) bool {
+		if n := p.Days.Len(); n == 0 || n > MaxDays || len(p.Days.list()) != n || !p.Days.canonical() {
+			t.Fatalf("%d days: %v", n, p.Days)
+		}
+		return true
+	})
+}
+
+// Whatever bytes are taken for days are days as they would be written; and joined with
+// others they are so, too.
+func FuzzDecodeProtection(f *testing.F) {
+	for i := range 16 {
+		p := Protection{Tenant: TenantID{1}, VM: BIOSID{2}, ID: VMID{3}, TenantName: "acme", Name: "vm"}
+		p.Days.Add(Day(20_000-i*i), 20_000)
+		f.Add(p.encode(), p.encode())
+	}
+	f.Add([]byte{1}, []byte{})
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		p, err := decodeProtection(a)
+		if err != nil {
+			return
+		}
+		again, err := decodeProtection(p.encode())
+		if diff := cmp.Diff(p, again, cmpopts.EquateEmpty()); diff != "" || err != nil {
+			t.Fatalf("read, written and read: %v\n%s", err, diff)
+		}
+		q, err := decodeProtection(b)
+		if err != nil {
+			return
+		}
+		both := p.Days.Union(q.Days)
+		if !both.canonical() || !both.Equal(q.Days.Union(p.Days)) || both.Len() > p.Days.Len()+q.Days.Len() || both.Len() < max(p.Days.Len(), q.Days.Len())-MaxDays {
+			t.Errorf("%v and %v are %v", p.Days.list(), q.Days.list(), both.list())
+		}
+	})
 }
 
 // FuzzDecodeRecord feeds a table what a broken disk or peer might: whatever it
@@ -177,6 +264,10 @@ func FuzzDecodeRecord(f *testing.F) {
 			if s.Capacity < 0 || s.HardCap < 0 || s.ConnectedAgents < 0 {
 				t.Errorf("%+v has less than none", s)
 			}
+		}
+		table.readHistory(t)
+		if slices.ContainsFunc(records, func(r Record) bool { return r.Key.isFloor() }) {
+			other.apply(t, records...) // of two events of one id one may be below: see floors
 		}
 		if news, err := other.Apply(Batch{Records: records}); err != nil || len(news.Records) != 0 {
 			t.Errorf("the same records are news again: %v, %v", news, err)

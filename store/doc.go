@@ -1,5 +1,5 @@
 // Package store holds the table that every gateway keeps in memory: tenants,
-// SVMs, VMs, agent tokens and accounts.
+// SVMs, VMs, agent tokens and accounts; and what has happened to them.
 //
 // A [Table] is a set of [Record]s. A record is a key, a version and bytes; its
 // [Kind] says who writes it, and no two kinds of writer share a record: an
@@ -34,9 +34,10 @@
 //   - a + b = b + a (the order of arrival does not matter)
 //   - (a + b) + c = a + (b + c) (batching does not matter)
 //
-// Most kinds keep the record with the greater version. Two do not: a tenant's
-// activation is a flag that deactivation wins, and of two registrations of one
-// BIOS ID the earlier holds. merge.go has both, with their reasons. The laws
+// Most kinds keep the record with the greater version. Four do not: a tenant's
+// activation is a flag that deactivation wins, of two registrations of one BIOS ID
+// and of two events of one id the earlier holds, and days of protection are added
+// up. merge.go has them, with their reasons. The laws
 // need one promise from writers: a version is never used twice for different
 // contents. TestMergeLaws checks the laws over random records.
 //
@@ -46,6 +47,19 @@
 // Clocks", 2014) and the node that wrote. A record from more than [MaxSkew] in
 // the future is refused and counted: one bad clock must never make a record
 // immortal.
+//
+// # What happened
+//
+// An [Event] is written once, in one change with what it tells of ([Tx.Emit]), so that
+// neither is without the other after a crash; and read in the order of versions from
+// any one on ([Table.Events]), which is where a reader of all gateways' events goes on.
+// An [Observation] is what was told last of a VM or an SVM: with it, in the same change,
+// whoever watches next knows what not to tell again. A [Protection] is on which days a VM
+// was protected while it belonged to a tenant; it outlives both.
+//
+// What is old is dropped on all gateways alike: how far is a record, too, a floor, of
+// which the greatest holds ([Table.ForgetEvents], [Table.ForgetProtection]). There are no
+// tombstones of events; what comes from below a floor is not taken.
 //
 // # Gateways that agree
 //
@@ -71,10 +85,18 @@
 // read, and packed records with names and dates, which they do not. Ten million
 // VMs cost the garbage collector nothing (BenchmarkMemoryPerVM, BenchmarkGC).
 //
+// Of events, observations and days of protection there may be as many. They, too, are
+// without pointers, in one piece of memory for each bucket. Of a million an event of 107
+// bytes takes 192 in all, an observation 69, a protection of 400 days with names of some
+// ten bytes 190; a cycle of the garbage collector takes less than 4 ms of processor time
+// (BenchmarkBulkMemory, 2-core AMD EPYC).
+//
 // # Bounds
 //
 // A table holds at most [MaxTenants] tenants, [MaxSVMs] SVMs, [MaxPaths]
 // distinct placements, as many distinct names of path levels, and [MaxVersions]
 // distinct agent versions. Reaching a bound is an error that names it. What was
-// deleted counts, too, even when its tombstone is forgotten: see [Table.Forget].
+// deleted counts, too, even when its tombstone is forgotten: see [Table.Forget]. Of
+// events there are at most [MaxEvents], of observations and protections together
+// [MaxHistory]: from then on [Tx.Emit] and the like fail until some are forgotten.
 package store

@@ -106,8 +106,11 @@ func decodeEvent(r *Record) (Event, error) {
 	e := Event{ID: r.Key.ID, Version: r.Version, Time: milliTime(r.Version.Millis()), Type: d.str(), Message: d.str()}
 	have := d.uint()
 	for i, id := range []*[16]byte{(*[16]byte)(&e.Tenant), (*[16]byte)(&e.VM), (*[16]byte)(&e.SVM)} {
-		if have&(1<<i) != 0 {
-			*id = d.id()
+		if have&(1<<i) == 0 {
+			continue
+		}
+		if *id = d.id(); *id == ([16]byte{}) { // it was cut
+			d.fail()
 		}
 	}
 	e.Actor, e.From, e.Before, e.After = d.str(), d.str(), d.bytes(), d.bytes()

@@ -217,6 +217,40 @@ func TestOldEventsAreForgotten(t *testing.T) {
 	forget(x, 0, 0, 1)
 }
 
+// Of two floors the greater holds, whichever was written later.
+func TestGreaterFloorHolds(t *testing.T) {
+	for _, kind := range []Kind{KindEvent, KindProtection} {
+		low := Record{Key: Key{Kind: kind}, Version: Version{Clock: worldEpoch + 9, Node: 1}, Value: encodeFloor(7)}
+		high := Record{Key: Key{Kind: kind}, Version: Version{Clock: worldEpoch, Node: 1}, Value: encodeFloor(8)}
+		for _, order := range [][]Record{{low, high}, {high, low}} {
+			x := open(t, Config{})
+			x.apply(t, order[0])
+			x.apply(t, order[1])
+			if got := x.record(low.Key); got.Version != high.Version || !x.Holds(low) {
+				t.Errorf("%v: it is %v, want %v", kind, got, high)
+			}
+		}
+	}
+}
+
+// A journal may tell of a floor long before it tells of what is below.
+func TestFloorHoldsAtTheStart(t *testing.T) {
+	j := &memoryJournal{}
+	event := func(i int, clock uint64) {
+		e := happened(i)
+		j.records = append(j.records, Record{Key: Key{KindEvent, e.ID}, Version: Version{Clock: clock, Node: 1}, Value: e.encode()})
+	}
+	j.records = append(j.records, Record{Key: Key{Kind: KindEvent}, Version: Version{Clock: worldEpoch + 9, Node: 1}, Value: encodeFloor(worldEpoch + 5)})
+	for i := range 1 << 15 {
+		event(i, worldEpoch+5+uint64(i))
+	}
+	event(1<<15, worldEpoch+4)
+	x := open(t, Config{Journal: j})
+	if n := x.NumEvents(); n != 1<<15 {
+		t.Errorf("%d events, want %d", n, 1<<15)
+	}
+}
+
 // A floor between two events of one id is the case in which the order matters: tables are
 // the same when they have been compared.
 func TestFloorBetweenRivalsHeals(t *testing.T) {

@@ -145,7 +145,7 @@ func (t *Table) sink() {
 	})
 	for seen := 0; seen < sinkRecords && f.sunk < Buckets; f.sunk++ {
 		b := &t.buckets[f.sunk]
-		seen += 1 + b.bulk.live
+		seen += b.bulk.live
 		f.emptied += t.sinkDays(b)
 	}
 	f.sinking.Store(!all || f.sunk < Buckets)

@@ -149,6 +149,13 @@ var (
 		}
 		return e
 	})
+	anyProtection = rapid.Custom(func(t *rapid.T) Protection {
+		return Protection{
+			Tenant: anyID[TenantID](t, "tenant"), VM: anyID[BIOSID](t, "vm"), ID: anyID[VMID](t, "id"),
+			TenantName: anyText.Draw(t, "tenantName"), Name: anyText.Draw(t, "name"),
+			Days: anyDays(t, Day(rapid.IntRange(3*MaxDays, 20_000).Draw(t, "last"))),
+		}
+	})
 	anyObservation = rapid.Custom(func(t *rapid.T) Observation {
 		return Observation{
 			State: rapid.SampledFrom([]uint8{0, 0, 1, 255}).Draw(t, "state"), Times: rapid.Uint32().Draw(t, "times"),
@@ -180,10 +187,8 @@ func worldProtection(t *rapid.T, r *Record) {
 		r.Value = encodeFloor(uint64(r.Version.day()) - uint64(rapid.IntRange(0, 5).Draw(t, "ago")))
 		return
 	}
-	p := Protection{
-		Tenant: thing(t, 't'), VM: thing(t, 'v'), ID: thing(t, 'i'),
-		TenantName: anyText.Draw(t, "tenantName"), Name: anyText.Draw(t, "name"), Days: anyDays(t, r.Version.day()),
-	}
+	p := anyProtection.Draw(t, "protection")
+	p.Tenant, p.VM, p.Days = thing(t, 't'), thing(t, 'v'), anyDays(t, r.Version.day())
 	r.Key, r.Value = protectionKey(p.Tenant, p.VM), p.encode()
 }
 

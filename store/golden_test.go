@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -22,17 +23,16 @@ var update = flag.Bool("update", false, "make the golden directory of this relea
 // Directories that releases have written open for ever, and have in them what was
 // written. testdata/golden/README.md says how they were made.
 func TestGoldenDirectories(t *testing.T) {
+	const newest = "testdata/golden/release2-history"
 	if *update {
-		makeGolden(t, "testdata/golden/release2")
-	}
-	want, err := os.ReadFile("testdata/golden/table.txt")
-	if err != nil {
-		t.Fatal(err)
+		text := makeGolden(t, newest, slices.Concat(goldenSteps, goldenHistory))
+		writeFiles(t, "testdata/golden", map[string]string{"history.txt": text})
 	}
 	for _, tt := range []struct {
 		name, from string
 		harm       func(files map[string]string)
-		cut        int64 // bytes
+		cut        int64  // bytes
+		table      string // what is in it; "table.txt" if empty
 	}{
 		{name: "release 1", from: "release1"},
 		{name: "release 1, a change cut short", from: "release1-torn", cut: 8},
@@ -46,6 +46,7 @@ func TestGoldenDirectories(t *testing.T) {
 		{name: "release 2, room behind the log", from: "release2", harm: func(files map[string]string) {
 			unseal(files, strings.Repeat("\x00", 5000))
 		}},
+		{name: "release 2, with history", from: "release2-history", table: "history.txt"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, files := t.TempDir(), contents(t, filepath.Join("testdata/golden", tt.from))
@@ -55,6 +56,10 @@ func TestGoldenDirectories(t *testing.T) {
 			writeFiles(t, dir, files)
 			if sum := mustVerify(t, dir); sum.Cut != tt.cut {
 				t.Errorf("Verify says that %d bytes are cut, want %d", sum.Cut, tt.cut)
+			}
+			want, err := os.ReadFile(filepath.Join("testdata/golden", cmp.Or(tt.table, "table.txt")))
+			if err != nil {
+				t.Fatal(err)
 			}
 			keepsItsTable(t, dir, string(want))
 		})
@@ -105,21 +110,23 @@ func TestDirectoryOfANewerReleaseIsRefused(t *testing.T) {
 	}
 }
 
-// makeGolden makes a directory with two snapshots and a log behind them.
-func makeGolden(t *testing.T, golden string) {
+// makeGolden makes a directory with two snapshots and a log behind them, and describes
+// what is in it.
+func makeGolden(t *testing.T, golden string, steps []func(*Table) error) (table string) {
 	dir, clock := t.TempDir(), newStopped()
 	x := open(t, Config{Journal: openDir(t, dir), Clock: clock.time, Node: "golden"})
-	for i, step := range goldenSteps {
+	for i, step := range steps {
 		clock.advance(time.Second)
 		if err := step(x.Table); err != nil {
 			t.Fatal(err)
 		}
-		if i == len(goldenSteps)/3 || i == 2*len(goldenSteps)/3 {
+		if i == len(steps)/3 || i == 2*len(steps)/3 {
 			if err := x.Snapshot(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+	table = x.describe(t)
 	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +136,7 @@ func makeGolden(t *testing.T, golden string) {
 		t.Fatal(err)
 	}
 	writeFiles(t, golden, files)
+	return table
 }
 
 // describe writes out what of a table lasts.
@@ -155,6 +163,12 @@ func (x tester) describe(t testing.TB) string {
 	}
 	for _, account := range p.Accounts {
 		line("account", account)
+	}
+	for _, e := range p.Events {
+		line("event", e)
+	}
+	for _, days := range p.Days {
+		fmt.Fprintf(&b, "protection %s\n", days)
 	}
 	for _, r := range p.Records {
 		fmt.Fprintf(&b, "record %s\n", r)
@@ -271,6 +285,33 @@ var goldenSteps = []func(*Table) error{
 	}),
 	golden(func(tx *Tx) error {
 		return errors.Join(only(tx.DeleteTenant(TenantID{5})), only(tx.DeleteSVM(SVMID{4})), only(tx.DeleteAccount("deleted")))
+	}),
+}
+
+// goldenHistory has events, observations and days of protection, some of them forgotten.
+var goldenHistory = []func(*Table) error{
+	golden(func(tx *Tx) error {
+		return errors.Join(
+			only(tx.Emit(Event{ID: EventID{1}, Type: "svm.down", SVM: SVMID{1}, Message: "forgotten"})),
+			only(tx.PutObservation(Observation{ID: SVMID{1}, State: 1, Times: 1, Cause: 1 << 60, Repeated: milliTime(4e12)})),
+			only(tx.Protect(BIOSID{1}, DayOf(tx.Now())-MaxDays, DayOf(tx.Now()))),
+			only(tx.Protect(BIOSID{3}, DayOf(tx.Now())-9, DayOf(tx.Now())-8)),
+		)
+	}),
+	golden(func(tx *Tx) error {
+		return errors.Join(
+			only(tx.Emit(Event{
+				ID: EventID{2}, Type: "admin.tenant_update", Tenant: TenantID{1}, VM: BIOSID{1}, SVM: SVMID{1}, Message: "имя",
+				Actor: "root", From: "10.0.0.1", Before: []byte(`{"name":"a"}`), After: []byte(`{"name":"acme"}`),
+			})),
+			only(tx.PutObservation(Observation{ID: BIOSID{1}, State: 2})),
+			only(tx.PutObservation(Observation{ID: BIOSID{6}, State: 2})),
+		)
+	}),
+	func(t *Table) error { _, err := t.ForgetEvents(Time{}, 1); return err },
+	func(t *Table) error { _, err := t.ForgetProtection(DayOf(t.clock.now) - 5); return err },
+	golden(func(tx *Tx) error {
+		return errors.Join(only(tx.Emit(Event{ID: EventID{3}, Type: "svm.up", SVM: SVMID{1}})), only(tx.DeleteVM(BIOSID{6})))
 	}),
 }
 

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -83,64 +82,4 @@ func (t *Table) eachRow(fn func(Record) bool) (all bool) {
 		}
 	}
 	return true
-}
-
-// Bounds of bulk kinds.
-const (
-	MaxEvents  = 4 << 20  // of which retention leaves far fewer
-	MaxHistory = 64 << 20 // observations, and VMs of tenants with days of protection
-	maxBulk    = 16 << 30 // bytes of all of them
-
-	maxBulkValue = 1 << 20 // bytes of one
-	maxBulkPart  = 1 << 30 // bytes of a bucket
-	bulkSpare    = 1 << 28 // bytes that changes have on which nobody looks closely
-)
-
-// bulkStats are the records of bulk kinds that there are.
-type bulkStats struct {
-	events, observations, protections int
-
-	bytes, largest int // of all, and of the bucket that has most or had
-}
-
-func (s *bulkStats) add(r *Record, n int) {
-	switch r.Key.Kind {
-	case KindEvent:
-		s.events += n
-	case KindObservation:
-		s.observations += n
-	case KindProtection:
-		s.protections += n
-	}
-	s.bytes += n * (bulkHead + len(r.Value))
-}
-
-// roomy reports whether no bound is near: there is room for n records, whatever they are.
-func (s *bulkStats) roomy(n int) bool {
-	return s.events+n <= MaxEvents && s.observations+s.protections+n <= MaxHistory &&
-		s.bytes+bulkSpare <= maxBulk && s.largest+bulkSpare <= maxBulkPart
-}
-
-// admit counts a staged record, and fails if it exceeds a bound.
-func (s *bulkStats) admit(t *Table, r *Record) error {
-	if !r.Key.isBulk() {
-		return nil
-	}
-	have, ok := t.row(r.Key)
-	if ok {
-		s.add(&have, -1)
-	}
-	s.add(r, +1)
-	part := len(t.buckets[bucketOf(xxhash.Sum64(r.Key.ID[:]))].bulk.data)
-	switch {
-	case !ok && r.Key.Kind == KindEvent && s.events > MaxEvents:
-		return fmt.Errorf("%w: %d events", ErrFull, MaxEvents)
-	case !ok && r.Key.Kind != KindEvent && s.observations+s.protections > MaxHistory:
-		return fmt.Errorf("%w: %d observations and VMs with days of protection", ErrFull, MaxHistory)
-	case len(r.Value) > len(have.Value) && s.bytes > maxBulk:
-		return fmt.Errorf("%w: %d bytes of events, observations and days of protection", ErrFull, maxBulk)
-	case len(r.Value) > len(have.Value) && part+bulkHead+len(r.Value) > maxBulkPart:
-		return fmt.Errorf("%w: %d bytes of events, observations and days of protection in a part of the table", ErrFull, maxBulkPart)
-	}
-	return nil
 }

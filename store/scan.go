@@ -1,5 +1,7 @@
 package store
 
+import "sync"
+
 // ScanBucket calls fn with every record of a bucket, tombstones and records of
 // kinds that this release does not know included, until fn returns false. It takes
 // time for what is in the bucket. Readers and writers go on meanwhile: fn runs
@@ -9,17 +11,16 @@ func (t *Table) ScanBucket(i int, fn func(Record) bool) {
 	if i < 0 || i >= Buckets {
 		return
 	}
-	keys := t.keysIn(i)
-	piece := min(scanPiece, len(keys))
-	list, mem := make([]Record, 0, 2*piece), make([]values, piece)
-	room := make([]byte, 2*scanValue*piece)
-	for j := range mem {
-		mem[j] = values{room[:0:scanValue], room[scanValue : scanValue : 2*scanValue]}
-		room = room[2*scanValue:]
+	s := scannings.Get().(*scanning)
+	defer s.free()
+	s.keys = t.appendKeys(s.keys[:0], i)
+	for j := range min(scanPiece, len(s.keys)) {
+		room := s.room[2*scanValue*j:]
+		s.mem[j] = values{room[:0:scanValue], room[scanValue : scanValue : 2*scanValue]}
 	}
-	for len(keys) > 0 {
-		n := min(piece, len(keys))
-		for _, r := range t.read(list, mem, keys[:n]) {
+	for keys := s.keys; len(keys) > 0; {
+		n := min(scanPiece, len(keys))
+		for _, r := range t.read(s.list[:0], s.mem[:], keys[:n]) {
 			if !fn(r) {
 				return
 			}
@@ -31,7 +32,29 @@ func (t *Table) ScanBucket(i int, fn func(Record) bool) {
 const (
 	scanPiece = 32  // so many keys are read under the lock
 	scanValue = 128 // bytes that values of a VM seldom exceed
+
+	maxScanKeys = 4096 // are remembered for the next scan
 )
+
+// scanning is the memory of a scan. It is used again: who serves a peer scans every
+// bucket, and a million VMs would leave a hundred megabytes.
+type scanning struct {
+	keys []Key
+	list [2 * scanPiece]Record
+	mem  [scanPiece]values
+	room [2 * scanPiece * scanValue]byte
+}
+
+var scannings = sync.Pool{New: func() any { return new(scanning) }}
+
+func (s *scanning) free() {
+	clear(s.list[:]) // they point into the table
+	clear(s.mem[:])
+	if cap(s.keys) > maxScanKeys {
+		s.keys = nil
+	}
+	scannings.Put(s)
+}
 
 // read adds the records of some keys to dst, both of a VM for its one key. Values
 // of VMs and of bulk kinds are in mem.
@@ -60,8 +83,8 @@ func (t *Table) read(dst []Record, mem []values, keys []Key) []Record {
 	return dst
 }
 
-// keysIn returns the keys of a bucket's records; a VM's two have one.
-func (t *Table) keysIn(i int) (keys []Key) {
+// appendKeys adds the keys of a bucket's records; a VM's two have one.
+func (t *Table) appendKeys(keys []Key, i int) []Key {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for _, key := range t.buckets[i].keys {

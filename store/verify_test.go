@@ -300,7 +300,8 @@ func TestVerifyCountsWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := mustVerify(t, dir)
-	want := Summary{Files: 2, Bytes: sum.Bytes, Records: 9, Tombstones: 2, Kinds: map[Kind]int64{
+	want := Summary{Files: 2, Bytes: sum.Bytes, Records: 12, Tombstones: 3, Kinds: map[Kind]int64{
+		KindEvent: 1, KindObservation: 1, KindProtection: 1,
 		KindTenant: 2, KindActivation: 1, KindToken: 1, KindSVMConfig: 1, KindSVMFacts: 1, KindVM: 1, KindPlacement: 1, KindAccount: 1,
 	}}
 	if diff := cmp.Diff(want, sum); diff != "" {

@@ -50,6 +50,9 @@ func configCheckCommand() *cobra.Command {
 		if err := checkKSCFiles(&settings.Config); err != nil {
 			return err
 		}
+		if err := checkEventFiles(&settings.Config); err != nil {
+			return err
+		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), "The configuration is valid.")
 		return err
 	}
@@ -66,6 +69,21 @@ func checkKSCFiles(c *config.Config) error {
 	if c.KSCCA != "" {
 		if _, err := config.ReadAuthorities(c.KSCCA); err != nil {
 			return &config.Error{Key: "ksc-ca", Value: c.KSCCA, Reason: err.Error()}
+		}
+	}
+	return nil
+}
+
+// checkEventFiles reads what delivering events takes.
+func checkEventFiles(c *config.Config) error {
+	if c.EventsWebhookSecretFile != "" {
+		if _, err := config.ReadSecret(c.EventsWebhookSecretFile); err != nil {
+			return &config.Error{Key: "events-webhook-secret-file", Value: c.EventsWebhookSecretFile, Reason: err.Error()}
+		}
+	}
+	if c.EventsCA != "" {
+		if _, err := config.ReadAuthorities(c.EventsCA); err != nil {
+			return &config.Error{Key: "events-ca", Value: c.EventsCA, Reason: err.Error()}
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/discovery"
@@ -63,6 +64,9 @@ type Config struct {
 	// Licenses tells what SVMs are licensed for. If nil, it is a surveyor of Table with
 	// [license.DefaultWarning].
 	Licenses *license.Surveyor
+
+	// Protection has the days on which VMs were protected. If nil, none are collected.
+	Protection *protection.Book
 
 	// Ready reports whether the table is complete. Until it does, everything is
 	// 503. If nil, the API is always ready.
@@ -128,6 +132,9 @@ type API struct {
 	// there is one of each at a time.
 	backups, restores, forecasts sync.Mutex
 
+	protection *protection.Book
+	reports    atomic.Int64 // that are being written
+
 	copyTo func(context.Context, io.Writer) error // writes a backup; a test makes it fail
 }
 
@@ -159,7 +166,7 @@ func New(cfg Config) (*API, error) {
 		cluster: cfg.Cluster, guide: cfg.Deployments, licenses: cfg.Licenses, ready: cfg.Ready, log: cfg.Log, document: document,
 		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), maxImport: cmp.Or(cfg.MaxImport, DefaultMaxImport),
 		maxRestore: cmp.Or(cfg.MaxRestore, DefaultMaxRestore), overlap: cmp.Or(cfg.TokenOverlap, DefaultTokenOverlap),
-		maxStreams: cmp.Or(cfg.EventStreams, DefaultEventStreams), closing: cfg.Closing, copyTo: cfg.Table.Backup,
+		maxStreams: cmp.Or(cfg.EventStreams, DefaultEventStreams), closing: cfg.Closing, copyTo: cfg.Table.Backup, protection: cfg.Protection,
 	}
 	if a.ready == nil {
 		a.ready = func() bool { return true }
@@ -169,6 +176,11 @@ func New(cfg Config) (*API, error) {
 	}
 	if a.licenses == nil {
 		a.licenses = &license.Surveyor{Table: cfg.Table, Selector: cfg.Selector, Warning: license.DefaultWarning}
+	}
+	if a.protection == nil {
+		if a.protection, err = protection.New(protection.Config{Table: cfg.Table}); err != nil {
+			return nil, err
+		}
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)

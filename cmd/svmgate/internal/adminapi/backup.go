@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"strconv"
 	"time"
 
@@ -16,13 +15,8 @@ import (
 	"github.com/svmgate/svmgate/store"
 )
 
-const (
-	// backupType is what a backup is on the wire.
-	backupType = "application/octet-stream"
-	// stallTimeout is how long a client may take nothing of a backup. All of it
-	// may take longer than any answer should.
-	stallTimeout = 30 * time.Second
-)
+// backupType is what a backup is on the wire.
+const backupType = "application/octet-stream"
 
 // backup streams a copy of the table. Only an administrator gets one: it has the
 // hashes of passwords and tokens. An error within the stream closes the
@@ -39,16 +33,11 @@ func (a *API) backup(c *call) error {
 		c.ctx.Response.Header.Del("Content-Disposition")
 		return isRunning("backup")
 	}
-	from, to := io.Pipe()
-	stream := newBackupStream(from, c.ctx.Conn())
-	go a.writeBackup(to)
-	// What fails at once is still answered as an error.
-	if _, err := stream.Peek(1); err != nil {
+	if err := c.download(a.writeBackup); err != nil {
 		c.ctx.Response.Header.Del("Content-Disposition")
 		return err
 	}
 	c.note(audit.Entry{Type: "backup", Message: "took a backup of the table"})
-	c.ctx.Response.SetBodyStream(stream, -1)
 	return nil
 }
 
@@ -59,8 +48,8 @@ func isRunning(what string) error {
 
 // writeBackup ends the backup before the client can know that it has: he may ask
 // for the next.
-func (a *API) writeBackup(to *io.PipeWriter) {
-	w := bufio.NewWriterSize(to, 64<<10)
+func (a *API) writeBackup(to io.Writer) error {
+	w := bufio.NewWriterSize(to, downloadBuffer)
 	err := a.copyTo(context.Background(), w) // which ends when the pipe is closed
 	if err == nil {
 		err = w.Flush()
@@ -69,29 +58,8 @@ func (a *API) writeBackup(to *io.PipeWriter) {
 		a.log.Error("a backup broke off", "reason", err.Error())
 	}
 	a.backups.Unlock()
-	_ = to.CloseWithError(err) // never fails
+	return err
 }
-
-// A backupStream is the body of an answer. Closing it ends the backup.
-type backupStream struct {
-	*bufio.Reader
-	pipe *io.PipeReader
-	conn net.Conn
-}
-
-func newBackupStream(from *io.PipeReader, to net.Conn) *backupStream {
-	return &backupStream{Reader: bufio.NewReaderSize(from, 64<<10), pipe: from, conn: to}
-}
-
-func (s *backupStream) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
-	// An error means that the connection is gone; writing to it says so.
-	_ = s.conn.SetWriteDeadline(time.Now().Add(stallTimeout))
-	return n, err
-}
-
-// Close implements [io.Closer].
-func (s *backupStream) Close() error { return s.pipe.Close() }
 
 // restore applies a backup as new changes once it has arrived whole and was found
 // sound.

@@ -171,7 +171,6 @@ func TestRoutesOfLaterReleases(t *testing.T) {
 	g := newGateway(t)
 	const id = "/00000000-0000-0000-0000-0000000000a1"
 	for _, path := range []string{
-		"/v1/svms" + id + "/sessions", "/v1/reports/protection",
 		"/v1/agents" + id + "/state",
 	} {
 		for _, method := range []string{"GET", "POST", "PUT"} {

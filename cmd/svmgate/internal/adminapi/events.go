@@ -16,7 +16,7 @@ var eventQuery = []string{"limit", "after", "type", "tenant", "vm", "svm", "from
 
 // scanLimit is how many events are looked at for one page. A filter that nothing passes
 // then costs a request no more than any other: its page is empty, and has a next one.
-const scanLimit = 50_000
+const scanLimit = 20_000
 
 // listEvents answers events, or follows them if the client asks for a stream.
 func (a *API) listEvents(c *call) error {

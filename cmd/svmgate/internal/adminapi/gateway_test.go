@@ -224,9 +224,10 @@ func (g *gateway) checkAgainstDocument(req *http.Request, resp *http.Response, b
 
 func init() {
 	// A line-wise type has no schema of its own: it is a string here.
-	openapi3filter.RegisterBodyDecoder("application/x-ndjson",
-		func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+	for _, media := range []string{"application/x-ndjson", "text/csv"} {
+		openapi3filter.RegisterBodyDecoder(media, func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
 			text, err := io.ReadAll(body)
 			return string(text), err
 		})
+	}
 }

@@ -17,7 +17,7 @@ import (
 // TestEveryOperation gets a success out of every operation of the document. That
 // the answers fit the document is checked on the way.
 func TestEveryOperation(t *testing.T) {
-	w := newWorld(t, with(&peers{}))
+	w := newWorld(t, with(&peers{}), collecting(t))
 	tenant, svm, vm := "/v1/tenants/"+w.tenant.String(), "/v1/svms/"+ownSVM.String(), "/v1/vms/"+w.vm.String()
 	for _, q := range []struct {
 		status             int
@@ -40,6 +40,8 @@ func TestEveryOperation(t *testing.T) {
 		{200, "PUT", svm, `{"address":"svm-1.example","version":"6.0","kinds":["linux"],"license":{"state":"valid","expires":"2030-01-01T00:00:00Z"}}`},
 		{200, "PATCH", svm, `{"capacity":500,"pinned":true}`},
 		{200, "POST", svm + "/report", `{"connectedAgents":3}`},
+		{200, "POST", svm + "/sessions", `{"biosId":"` + w.vm.String() + `","from":"2026-01-01T00:00:00Z","to":"2026-01-01T01:00:00Z"}`},
+		{200, "GET", "/v1/reports/protection?tenant=" + w.tenant.String() + "&from=2026-01-01", ""},
 		{200, "POST", svm + "/drain", ""},
 		{200, "POST", svm + "/drain", `{"over":"1h"}`},
 		{200, "GET", "/v1/svms", ""},

@@ -52,6 +52,7 @@ var routes = []route{
 	{method: "PATCH", pattern: "/v1/svms/{id}", handle: (*API).patchSVM},
 	{method: "DELETE", pattern: "/v1/svms/{id}", handle: (*API).deleteSVM},
 	{method: "POST", pattern: "/v1/svms/{id}/report", access: reports, handle: (*API).reportSVM},
+	{method: "POST", pattern: "/v1/svms/{id}/sessions", access: reports, handle: (*API).takeSessions},
 	{method: "POST", pattern: "/v1/svms/{id}/drain", handle: (*API).drainSVM},
 	{method: "POST", pattern: "/v1/svms/{id}/undrain", handle: (*API).undrainSVM},
 
@@ -74,6 +75,8 @@ var routes = []route{
 	{method: "POST", pattern: whatIfPath, handle: (*API).whatIf},
 
 	{method: "GET", pattern: "/v1/events", access: reads, query: eventQuery, handle: (*API).listEvents},
+
+	{method: "GET", pattern: "/v1/reports/protection", access: reads, query: []string{"tenant", "from", "to", "format"}, handle: (*API).reportProtection},
 
 	{method: "GET", pattern: "/v1/cluster", access: reads, query: []string{"digests"}, handle: (*API).readCluster},
 	{method: "GET", pattern: "/v1/cluster/keys", access: writes, handle: (*API).listKeys},

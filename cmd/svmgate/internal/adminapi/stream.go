@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"net"
 	"strconv"
 	"sync/atomic"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -45,21 +45,16 @@ func (a *API) streamEvents(c *call) error {
 			return refuse(400, "invalid_header", "Last-Event-ID "+strconv.Quote(text)+" is not the id of an event of this stream")
 		}
 	}
-	c.ctx.SetContentType(streamType)
-	c.ctx.Response.Header.Set("X-Accel-Buffering", "no") // proxies hold back what looks like a page
-	if c.ctx.IsHead() {
-		c.ctx.Response.Header.SetContentLength(-1)
-		return nil
-	}
 	if a.streams.Add(1) > int64(a.maxStreams) {
 		a.streams.Add(-1)
-		c.ctx.Response.Header.Del("X-Accel-Buffering")
 		c.ctx.Response.Header.Set("Retry-After", strconv.Itoa(int(heartbeat/time.Second)))
 		return refuse(503, "too_many_streams", "as many clients follow events as event-streams allows; list them instead, or try again")
 	}
-	s := &eventStream{api: a, account: c.account, wanted: wanted, conn: c.ctx.Conn()}
+	c.ctx.SetContentType(streamType)
+	c.ctx.Response.Header.Set("X-Accel-Buffering", "no") // proxies hold back what looks like a page
+	s := &eventStream{api: a, account: c.account, wanted: wanted}
 	s.begin(after, given)
-	c.ctx.Response.SetBodyStream(s, -1)
+	fence.Send(c.ctx, s, -1)
 	return nil
 }
 
@@ -72,7 +67,6 @@ type eventStream struct {
 	api     *API
 	account store.Account
 	wanted  *eventFilter
-	conn    net.Conn
 
 	replay bool          // whether events are still read from the table
 	at     store.Version // the last event that was looked at
@@ -125,8 +119,6 @@ func (s *eventStream) Read(p []byte) (int, error) {
 		}
 	}
 	s.spoken = time.Now()
-	// An error means that the connection is gone; writing to it says so.
-	_ = s.conn.SetWriteDeadline(s.spoken.Add(stallTimeout))
 	return s.text.Read(p)
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -156,7 +158,9 @@ type request struct {
 	contentType  string // of the body, if it has one
 	body         io.Reader
 	size         int64         // of a body that is no reader in memory, in bytes
-	timeout      time.Duration // 0 means requestTimeout
+	timeout      time.Duration // 0 means requestTimeout, less than 0 none
+
+	accept, lastEvent string // for a stream of events
 }
 
 // do sends a request and returns the body of its answer. Anything but success is
@@ -188,12 +192,15 @@ func (c *connection) ask(ctx context.Context, r request) (*http.Response, error)
 		req.ContentLength = r.size
 	}
 	req.SetBasicAuth(c.name, c.password)
-	req.Header.Set("Accept", "application/json, application/problem+json")
+	req.Header.Set("Accept", cmp.Or(r.accept, "application/json, application/problem+json"))
+	if r.lastEvent != "" {
+		req.Header.Set("Last-Event-ID", r.lastEvent)
+	}
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}
 	client := *c.client
-	client.Timeout = r.timeout // reading the answer included
+	client.Timeout = max(r.timeout, 0) // reading the answer included
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w (is the gateway at %s running?)", err, c.server)
@@ -262,7 +269,13 @@ func (c *connection) list(ctx context.Context, path string) (all page, err error
 
 // each calls fn with every item of a list.
 func (c *connection) each(ctx context.Context, path string, fn func(json.RawMessage) error) error {
-	query := url.Values{"limit": {"1000"}}
+	return c.eachOf(ctx, path, url.Values{}, fn)
+}
+
+// eachOf is each for a list with filters.
+func (c *connection) eachOf(ctx context.Context, path string, query url.Values, fn func(json.RawMessage) error) error {
+	query = maps.Clone(query)
+	query.Set("limit", "1000")
 	for {
 		body, err := c.get(ctx, path, query)
 		if err != nil {

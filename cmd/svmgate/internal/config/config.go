@@ -28,6 +28,9 @@ type Config struct {
 	OpenStackLocality store.PathLevel
 	Matrix            discovery.Matrix // nil: the default one
 
+	ProtectionReports bool
+	ProtectionKeep    int // days
+
 	AgentAuth    string // "none", "token" or "mtls"
 	TokenOverlap time.Duration
 
@@ -52,6 +55,17 @@ type Config struct {
 	KSCCredentials string // for [ReadCredentials]
 	KSCCA          string // for [ReadAuthorities]; empty: the authorities of this host
 	KSCTimeout     time.Duration
+
+	// How long events are kept, how many may follow them, and where they go.
+	EventsKeep              time.Duration
+	EventsMax, EventStreams int
+	EventsLog               bool
+	EventsFile              string
+	EventsSyslog            SyslogServer
+	EventsWebhook           string // URL
+	EventsWebhookSecretFile string // for [ReadSecret]
+	EventsCA                string // for [ReadAuthorities]; empty: the authorities of this host
+	EventsBacklog           int    // that wait for each of these
 
 	MaxConnections      int // agent plane
 	AdminMaxConnections int

@@ -28,8 +28,12 @@ func (e *Effective) check(fail func(*Error)) {
 	if e.AdmissionBurst > 0 && e.AdmissionRate == 0 {
 		fail(e.wrong("admission-burst", "needs --admission-rate: without it there is no bound"))
 	}
+	if e.ProtectionReports && e.AgentAuth == "none" {
+		e.warn("protection-reports has nothing but the sessions that SVMs tell of: what agents say counts only where they authenticate (agent-auth)")
+	}
 	e.checkCluster(fail)
 	e.checkKSC(fail)
+	e.checkEvents(fail)
 }
 
 func (e *Effective) insecure(plane string) bool { return slices.Contains(e.Insecure, plane) }

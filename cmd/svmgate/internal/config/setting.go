@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/svmgate/svmgate/store"
 )
 
 // A Setting is one row of [Table].
@@ -69,6 +71,14 @@ var Table = []Setting{
 		Name: "svm-probe", Allowed: "tcp:PORT; nothing probes no SVM",
 		Help:  "port of SVMs that is tried every 5 s, from two gateways; an SVM that fails twice is used last",
 		parse: optional(svmProbe),
+	}, {
+		Name: "protection-reports", Default: "false", Allowed: "true or false",
+		Help:  "collect on which days VMs are protected, for reports",
+		parse: boolean(func(c *Config) *bool { return &c.ProtectionReports }),
+	}, {
+		Name: "protection-keep", Default: "400", Allowed: wantCount(1, store.MaxDays),
+		Help:  "how many days of that are kept, today included",
+		parse: count(func(c *Config) *int { return &c.ProtectionKeep }, 1, store.MaxDays),
 	}, {
 		Name: "return-after", Default: "10m", Allowed: wantDuration("0s", "24h"),
 		Help:  "how long a better class must have had an SVM before agents that are well served move to it",
@@ -169,6 +179,46 @@ var Table = []Setting{
 		Name: "ksc-timeout", Default: "30s", Allowed: wantDuration("1s", "10m"),
 		Help:  "how long one call of a Kaspersky Security Center may take",
 		parse: duration(func(c *Config) *time.Duration { return &c.KSCTimeout }, "1s", "10m"),
+	}, {
+		Name: "events-keep", Default: "720h", Allowed: wantDuration("1h", "8760h"), Reload: true,
+		Help:  "how long events are kept",
+		parse: duration(func(c *Config) *time.Duration { return &c.EventsKeep }, "1h", "8760h"),
+	}, {
+		Name: "events-max", Default: "1000000", Allowed: wantCount(1000, 10_000_000), Reload: true,
+		Help:  "how many events are kept at most; beyond it the oldest are forgotten",
+		parse: count(func(c *Config) *int { return &c.EventsMax }, 1000, 10_000_000),
+	}, {
+		Name: "event-streams", Default: "100", Allowed: wantCount(1, 10_000),
+		Help:  "clients that follow events at once",
+		parse: count(func(c *Config) *int { return &c.EventStreams }, 1, 10_000),
+	}, {
+		Name: "events-log", Default: "false", Allowed: "true or false",
+		Help:  "write events to the log, too",
+		parse: boolean(func(c *Config) *bool { return &c.EventsLog }),
+	}, {
+		Name: "events-file", Allowed: "a file, or nothing",
+		Help:  "file to which events are appended, as JSON, one a line",
+		parse: text(func(c *Config) *string { return &c.EventsFile }, true),
+	}, {
+		Name: "events-syslog", Allowed: wantSyslog,
+		Help:  "syslog server that gets events (RFC 5424)",
+		parse: optional(syslogServer),
+	}, {
+		Name: "events-webhook", Allowed: wantWebhook, Secret: true,
+		Help:  "URL to which events are posted, as JSON",
+		parse: optional(webhook),
+	}, {
+		Name: "events-webhook-secret-file", Allowed: "a file of mode 0600 with 16 to 1024 bytes, or nothing",
+		Help:  "key that signs what is posted; read for each request",
+		parse: text(func(c *Config) *string { return &c.EventsWebhookSecretFile }, true),
+	}, {
+		Name: "events-ca", Allowed: "a PEM file, or nothing for the authorities of this host",
+		Help:  "certificates of the webhook's and the syslog server, or authorities that sign them",
+		parse: text(func(c *Config) *string { return &c.EventsCA }, true),
+	}, {
+		Name: "events-backlog", Default: "100000", Allowed: wantCount(100, 1_000_000),
+		Help:  "events that wait for a log, file, server or webhook that is down; beyond it the oldest are dropped, and counted",
+		parse: count(func(c *Config) *int { return &c.EventsBacklog }, 100, 1_000_000),
 	}, {
 		Name: "max-connections", Default: "65536", Allowed: wantCount(1, 1<<20),
 		Help:  "connections of agents at once",

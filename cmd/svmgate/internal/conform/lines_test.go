@@ -129,13 +129,16 @@ var lines = []line{
 	{id: "report.anywhere", mark: assumed, says: "Whichever gateway made it, every one has it."},
 	{id: "report.off", mark: documented, says: "Periods of protection are not collected unless somebody wants it."},
 	{id: "report.off-empty", mark: assumed, says: "Then a report is empty."},
-	{
-		id: "report.line", mark: documented, says: "A report has a line for each period: tenant, VM, begin and end.",
-		elsewhere: "periods are not collected yet",
-	},
+	{id: "report.line", mark: documented, says: "A report has a line for each period: tenant, VM, begin and end."},
+	{id: "report.several", mark: documented, says: "A VM with several periods has several lines."},
+	{id: "report.none", mark: documented, says: "The tenant's fields are empty if the VM is in no tenant."},
+	{id: "report.day", mark: documented, says: "Periods are accurate to a day."},
+	{id: "report.ends", mark: assumed, says: "They are written as the first and the last second of days of UTC, without a line of headings."},
+	{id: "report.quotes", mark: assumed, says: "Fields are quoted where they need it, as RFC 4180 says."},
+	{id: "report.deleted", mark: assumed, says: "What was protected is reported although the VM is unregistered and the tenant is deleted."},
 	{
 		id: "report.hour", mark: documented, says: "The end of a period is reliable 60 minutes later.",
-		elsewhere: "periods are not collected yet",
+		elsewhere: "TestOracle of package protection holds it, minute by minute",
 	},
 	{
 		id: "report.kept", mark: documented, says: "A report is kept for 24 hours.",

@@ -23,7 +23,7 @@ type test struct {
 // all are the cases, by subject.
 func all() []test {
 	return slices.Concat(transportCases(), accessCases(), tenantCases(), createCases(), addressCases(), bodyCases(), passwordCases(), textCases(), activationCases(),
-		deletionCases(), vmCases(), reportCases(), taskCases(), cancelCases(), syntaxCases(), agentCases(), noKSCCases())
+		deletionCases(), vmCases(), reportCases(), periodCases(), taskCases(), cancelCases(), syntaxCases(), agentCases(), noKSCCases())
 }
 
 // TestConformance holds one gateway to every line of the documents.

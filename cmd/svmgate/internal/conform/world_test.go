@@ -25,13 +25,15 @@ import (
 // base is the path of the Integration Server's API.
 const base = "/api/2.0/virtualization"
 
-// A setting is how the gateways of a world stand to Kaspersky Security Center.
+// A setting is how the gateways of a world stand to Kaspersky Security Center, and
+// whether they collect periods of protection.
 type setting string
 
 const (
-	recorded setting = ""      // --ksc none: virtual servers are recorded only
-	unset    setting = "unset" // nothing said of KSC
-	silent   setting = "slow"  // a KSC that takes connections and never answers
+	recorded   setting = ""           // --ksc none: virtual servers are recorded only
+	unset      setting = "unset"      // nothing said of KSC
+	silent     setting = "slow"       // a KSC that takes connections and never answers
+	collecting setting = "collecting" // as recorded; periods of protection are collected
 )
 
 // A world is where cases happen: gateways with one table, an SVM, accounts, and an
@@ -48,6 +50,9 @@ type world struct {
 // svmAddress is where the only SVM of a world is, and deadAddress where there is none.
 const svmAddress, deadAddress = "10.9.0.7", "192.0.2.1"
 
+// svmID is the id of that SVM.
+const svmID = "5e000000-0000-4000-8000-000000000001"
+
 // roles are the accounts of every world, by the role that is also their name.
 var roles = []string{"admin", "multitenancy", "viewer", "svm"}
 
@@ -60,6 +65,8 @@ func newWorld(t *testing.T, how setting, behindProxy bool) *world {
 	switch how {
 	case recorded:
 		args = []string{"--ksc=none"}
+	case collecting:
+		args = []string{"--ksc=none", "--protection-reports=true"}
 	case silent:
 		args = silentKSC(t)
 	}
@@ -111,15 +118,14 @@ func (w *world) await(t *testing.T, behindProxy bool) {
 		g.await(t)
 	}
 	w.url = w.gateways[0].admin
-	const id = "5e000000-0000-4000-8000-000000000001"
-	w.manage(t, "PUT", "/v1/svms/"+id, map[string]any{
+	w.manage(t, "PUT", "/v1/svms/"+svmID, map[string]any{
 		"name": "svm1", "address": svmAddress, "version": "6.0", "pinned": true,
 		"license": map[string]any{"state": "valid", "key": "core"},
 	})
 	for _, role := range roles[1:] {
 		user := map[string]any{"name": role, "role": role, "password": passwordOf(role)}
 		if role == "svm" {
-			user["svms"] = []string{id}
+			user["svms"] = []string{svmID}
 		}
 		w.manage(t, "POST", "/v1/users", user)
 	}

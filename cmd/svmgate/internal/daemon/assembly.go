@@ -15,8 +15,11 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/sink"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -32,6 +35,11 @@ type assembly struct {
 	selector *discovery.Selector
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
+	sinks    *sink.Sinks
+	feed     *watch.Feed
+	watching *watch.Watch
+	book     *protection.Book
+	reports  *protection.Files
 
 	refused  uint64    // records from the future, when it was last looked
 	refusing time.Time // when there were last more of them
@@ -64,6 +72,12 @@ func (a *assembly) open(ctx context.Context) error {
 	if err := a.openTable(); err != nil {
 		return err
 	}
+	if err := a.openProtection(); err != nil {
+		return err
+	}
+	if err := a.openSinks(); err != nil {
+		return err
+	}
 	var err error
 	if a.accounts, err = auth.NewAccounts(a.table); err != nil {
 		return err
@@ -76,6 +90,9 @@ func (a *assembly) open(ctx context.Context) error {
 			a.failed <- fmt.Errorf("the table: %w", err)
 		}
 	})
+	if err := a.newWatch(); err != nil {
+		return err
+	}
 	if err := a.join(); err != nil {
 		return err
 	}
@@ -141,15 +158,17 @@ func (a *assembly) serve() error {
 		return err
 	}
 	metrics := new(agentapi.Metrics)
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics})
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed, Connections: c.ProtectionReports})
 	if err != nil {
 		return err
 	}
 	licenses := &license.Surveyor{Table: a.table, Selector: a.selector, Warning: c.LicenseWarning}
 	cfg := adminapi.Config{
 		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
-		MaxImport: c.ImportLimit, Log: a.opt.Log,
+		Protection: a.book,
+		MaxImport:  c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
+		EventStreams: c.EventStreams, Closing: a.streamsEnd(),
 	}
 	if a.replica != nil {
 		cfg.Cluster = a.replica
@@ -172,6 +191,9 @@ func (a *assembly) serve() error {
 	a.show(agentFamilies(metrics))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
+	a.startProtection()
+	a.startWatch()
+	a.startEvents(admin)
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)
 	return nil

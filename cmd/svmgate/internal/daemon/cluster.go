@@ -25,7 +25,7 @@ func (a *assembly) join() error {
 		Stale: func(s cluster.Stale) {
 			a.outcast <- wasAway(s)
 		},
-		Hear: a.selector.Hear,
+		Hear: a.selector.Hear, Answer: a.answer,
 	}
 	if c.InMemory() {
 		cfg.Dir = ""

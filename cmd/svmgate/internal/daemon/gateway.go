@@ -17,6 +17,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ops"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/replica"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/sink"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf"
 )
 
@@ -50,12 +51,15 @@ type Gateway struct {
 	servers  *ksc.Servers   // nil if there are none
 	centers  *ops.Centers   // likewise
 
-	appends  *ops.Appends   // nil if nothing is kept
-	anew     bool           // a table was set aside: only peers have what belongs in the next
-	peers    []cluster.Peer // for the next assembly, if nothing is kept
-	offers   [][]byte       // likewise
-	assembly *assembly      // replaced by one goroutine, which has ended when it is closed
+	appends   *ops.Appends   // nil if nothing is kept
+	anew      bool           // a table was set aside: only peers have what belongs in the next
+	peers     []cluster.Peer // for the next assembly, if nothing is kept
+	offers    [][]byte       // likewise
+	sinksKept sink.Memory    // likewise
+	assembly  *assembly      // replaced by one goroutine, which has ended when it is closed
 
+	closing    context.Context // ends when the gateway begins to stop
+	beginClose context.CancelFunc
 	background context.CancelFunc
 	tasks      sync.WaitGroup
 	failed     chan error
@@ -69,6 +73,7 @@ var errDraining = errors.New("the gateway is shutting down")
 // ends first, Start gives up. The caller calls [Gateway.Stop].
 func Start(ctx context.Context, opt Options) (*Gateway, error) {
 	g := &Gateway{opt: opt, settings: opt.Settings, reloaded: opt.Settings, failed: make(chan error, 8)}
+	g.closing, g.beginClose = context.WithCancel(context.Background())
 	g.registry = ops.NewRegistry(opt.Build)
 	g.ops = ops.New(g.registry, opt.Log)
 	run, cancel := context.WithCancel(context.Background())

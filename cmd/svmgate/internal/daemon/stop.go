@@ -39,6 +39,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 // close stops whatever runs, in the reverse order of the start.
 func (g *Gateway) close(ctx context.Context) error {
 	g.ops.SetReady(errDraining)
+	g.beginClose()
 	var serving sync.WaitGroup
 	for _, p := range g.planes {
 		if p.name == "ops" {

@@ -19,7 +19,7 @@ import (
 // newTenancy begins to do what tasks ask for, those first that were interrupted.
 func (a *assembly) newTenancy() error {
 	c := &a.settings.Config
-	cfg := tenancy.Config{Table: a.table, Node: c.NodeName, Servers: a.servers, RecordOnly: c.KSCNone, Log: a.opt.Log}
+	cfg := tenancy.Config{Table: a.table, Node: c.NodeName, Reports: a.reports, Servers: a.servers, RecordOnly: c.KSCNone, Log: a.opt.Log}
 	if a.replica != nil {
 		cfg.Alive, cfg.Spread = a.alive, a.spread
 	}
@@ -97,7 +97,7 @@ func aliveAmong(members []cluster.Member, node string, now time.Time) (alive boo
 
 // newIntegration returns the Integration Server's API.
 func (a *assembly) newIntegration() (*viis.API, error) {
-	cfg := viis.Config{Table: a.table, Tenancy: a.tenancy, Accounts: a.accounts, Log: a.opt.Log}
+	cfg := viis.Config{Table: a.table, Tenancy: a.tenancy, Accounts: a.accounts, Report: a.report, Log: a.opt.Log}
 	if a.replica != nil {
 		cfg.Confirm = a.replica.Confirm
 	}

@@ -31,14 +31,14 @@ func TestSaid(t *testing.T) {
 		table := newTable(t, 3, keptBy(disk))
 		b := newBook(t, table)
 		defer run(b)()
-		before := disk.appends
+		before := disk.appends.Load()
 		for range 12 {
 			for n := range 3 {
 				b.Said(aVM(n), n < 2, time.Now())
 			}
 			time.Sleep(5 * time.Minute)
 		}
-		if wrote := disk.appends - before; wrote != 1 {
+		if wrote := disk.appends.Load() - before; wrote != 1 {
 			t.Errorf("%d changes were written, want 1", wrote)
 		}
 		if got, want := b.days(Query{}), "vm 0 2000-01-01 2000-01-01\nvm 1 2000-01-01 2000-01-01\n"; got != want {
@@ -58,11 +58,11 @@ func TestGather(t *testing.T) {
 		b := newBook(t, newTable(t, 3*batch, keptBy(disk)))
 		defer run(b)()
 		synctest.Wait()
-		before := disk.appends
-		wrote := func(want int) {
+		before := disk.appends.Load()
+		wrote := func(want int64) {
 			t.Helper()
 			synctest.Wait()
-			if got := disk.appends - before; got != want {
+			if got := disk.appends.Load() - before; got != want {
 				t.Errorf("%d changes were written, want %d", got, want)
 			}
 		}
@@ -73,6 +73,9 @@ func TestGather(t *testing.T) {
 		wrote(1)
 		for n := range batch {
 			b.Said(aVM(batch+n), true, time.Now())
+			if n == 0 || n == batch-2 {
+				synctest.Wait() // while it gathers
+			}
 		}
 		wrote(2)
 	})
@@ -103,14 +106,14 @@ func TestFullDisk(t *testing.T) {
 		disk := &failing{}
 		b := newBook(t, newTable(t, 2, keptBy(disk)))
 		defer run(b)()
-		disk.err = errFull
+		disk.full.Store(true)
 		b.Said(aVM(0), true, time.Now())
 		time.Sleep(time.Minute)
 		if s := b.Stats(); s.Failures < 3 || b.days(Query{}) != "" {
 			t.Errorf("while the disk is full: %+v", s)
 		}
 		b.Said(aVM(1), true, time.Now())
-		disk.err = nil
+		disk.full.Store(false)
 		time.Sleep(longestPause + gather)
 		if got := b.days(Query{}); strings.Count(got, "\n") != 2 {
 			t.Errorf("protected were %q", got)
@@ -140,12 +143,15 @@ func TestWaitingHasABound(t *testing.T) {
 
 // What waits at the end is written.
 func TestStop(t *testing.T) {
-	b := newBook(t, newTable(t, 2))
-	stop := run(b)
-	b.Said(aVM(0), true, time.Now())
-	stop()
-	if got := b.days(Query{}); strings.Count(got, "\n") != 1 {
-		t.Errorf("protected were %q", got)
+	const times = 50 // it may be about to write them
+	b := newBook(t, newTable(t, times))
+	for n := range times {
+		stop := run(b)
+		b.Said(aVM(n), true, time.Now())
+		stop()
+	}
+	if got := strings.Count(b.days(Query{}), "\n"); got != times {
+		t.Errorf("%d were written, want %d", got, times)
 	}
 }
 

@@ -3,6 +3,7 @@ package protection
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -203,6 +204,15 @@ func TestDistant(t *testing.T) {
 	}
 	if _, err := OpenDistant(func([]byte) ([]byte, error) { return nil, io.ErrClosedPipe }, id); !errors.Is(err, ErrAway) || !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("a gateway that is away: %v", err)
+	}
+	greedy := binary.BigEndian.AppendUint32(append(id[:], make([]byte, 8)...), 1<<30)
+	if answer, err := ask(greedy); err != nil || len(answer) != answerHead+MaxPiece {
+		t.Errorf("who asks for more than a piece gets %d bytes, %v", len(answer), err)
+	}
+	check(t, f.Remove(id))
+	f.keep(id, &keptReport{made: time.Now(), size: 5, text: text[:5]})
+	if n, err := r.ReadAt(make([]byte, 5), 0); err == nil {
+		t.Errorf("%d bytes were read of a report that is another by now", n)
 	}
 	check(t, f.Remove(id))
 	if _, err := r.ReadAt(make([]byte, 5), 0); err == nil {

@@ -69,7 +69,7 @@ type distant struct {
 }
 
 // OpenDistant returns a report that another gateway has. The error, as later that of
-// reading, wraps [ErrNoReport] or [ErrAway].
+// reading, wraps [ErrNoReport] or [ErrAway], or says that an answer can not be understood.
 func OpenDistant(ask Ask, id uuid.UUID) (Report, error) {
 	r := &distant{ask: ask, id: id, size: -1}
 	if err := r.fetch(0, 0); err != nil {
@@ -92,14 +92,11 @@ func (r *distant) fetch(from int64, length int) error {
 	case len(answer) < answerHead || answer[0] != pieceThere:
 		return errNonsense
 	}
-	size := int64(binary.BigEndian.Uint64(answer[1:]))
-	if r.size < 0 {
-		r.size = size
+	size, piece := int64(binary.BigEndian.Uint64(answer[1:])), answer[answerHead:]
+	if size < 0 || r.size >= 0 && size != r.size || int64(len(piece)) != min(int64(length), size-from) {
+		return fmt.Errorf("%w: %d bytes from %d, %d were wanted, the report has %d", errNonsense, len(piece), from, length, size)
 	}
-	r.piece, r.at = answer[answerHead:], from
-	if size < 0 || size != r.size || int64(len(r.piece)) != min(int64(length), size-from) {
-		return fmt.Errorf("%w: %d bytes from %d, %d were wanted, the report has %d", errNonsense, len(r.piece), from, length, size)
-	}
+	r.size, r.piece, r.at = size, piece, from
 	return nil
 }
 

@@ -61,11 +61,11 @@ func TestTakeMany(t *testing.T) {
 	for n := range 3 * batch {
 		all = append(all, Session{aVM(n), time.Now().Add(-time.Hour), time.Now()})
 	}
-	disk.err = errFull
+	disk.full.Store(true)
 	if _, _, err := b.Take(all); err == nil {
 		t.Error("sessions are taken that are not on disk")
 	}
-	disk.err = nil
+	disk.full.Store(false)
 	news, refused, err := b.Take(all)
 	check(t, err)
 	for n := range all {

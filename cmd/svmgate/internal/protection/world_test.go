@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,18 +104,20 @@ func (b *Book) days(q Query) string {
 	return strings.Join(list, "")
 }
 
-// A failing journal takes nothing while err is set.
+// A failing journal takes nothing while it is full.
 type failing struct {
-	err     error
-	appends int
+	full    atomic.Bool
+	appends atomic.Int64 // attempts
 }
 
 func (j *failing) Replay(func(store.Record) error) error { return nil }
 func (j *failing) Close() error                          { return nil }
 
 func (j *failing) Append([]store.Record) error {
-	j.appends++
-	return j.err
+	if j.appends.Add(1); j.full.Load() {
+		return errFull
+	}
+	return nil
 }
 
 var errFull = fmt.Errorf("%w: the disk is full", store.ErrReadOnly)

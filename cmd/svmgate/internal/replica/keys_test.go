@@ -22,7 +22,7 @@ func write(t *testing.T, text string, mode os.FileMode) string {
 	return path
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

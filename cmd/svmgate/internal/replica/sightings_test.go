@@ -197,7 +197,7 @@ func FuzzSightings(f *testing.F) {
 }
 
 // startReal starts a gateway on a real network, which is stopped when the test ends.
-func startReal(t *testing.T, cfg Config) *Replica {
+func startReal(t testing.TB, cfg Config) *Replica {
 	t.Helper()
 	cfg.Clock = cluster.NewClock(time.Now)
 	cfg.Table = newTable(t, store.Config{Node: cfg.Name, Clock: cfg.Clock.Now}).Table

@@ -11,7 +11,7 @@ import (
 	"github.com/svmgate/svmgate/store"
 )
 
-func newTable(t *testing.T, cfg store.Config) table {
+func newTable(t testing.TB, cfg store.Config) table {
 	t.Helper()
 	s, err := store.Open(cfg)
 	check(t, err)

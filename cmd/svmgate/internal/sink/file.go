@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/svmgate/svmgate/store"
 )
@@ -28,8 +27,7 @@ func (fileTarget) Close() error { return nil }
 // Deliver implements [Target]. It takes all of the events or none: what was written of
 // them is taken back, as far as that works, and they are on disk when it returns.
 func (t fileTarget) Deliver(_ context.Context, events []store.Event) (int, error) {
-	// A pipe without a reader would hold us up.
-	f, err := os.OpenFile(t.path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	f, err := os.OpenFile(t.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return 0, err
 	}

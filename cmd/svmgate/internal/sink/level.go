@@ -16,7 +16,7 @@ const (
 
 // amiss are types, or how they end, that tell that something is.
 var amiss = []string{
-	"svm.down", "svm.over_capacity", "agent.no_svm", "agent.update_failed", ".conflict", "license.expiring", "license.expired",
+	"svm.down", "svm.over_capacity", "agent.no_svm", "agent.update_failed", ".conflict", "license.expiring",
 	"cluster.member_failed",
 }
 

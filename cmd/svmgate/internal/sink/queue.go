@@ -51,13 +51,22 @@ type entry struct {
 
 func compareEntries(a, b entry) int { return a.version.Compare(b.version) }
 
-// add puts an event where it belongs, nearly always at the end. Writers wait for it.
-func (s *sink) add(e entry) {
+// add puts events where they belong, nearly always at the end. Writers wait for it.
+func (s *sink) add(entries ...entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.version.Compare(s.cursor) <= 0 {
-		return
+	for _, e := range entries {
+		if e.version.Compare(s.cursor) > 0 {
+			s.insert(e)
+		}
 	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *sink) insert(e entry) {
 	at, found := len(s.queue), false
 	if at > 0 && compareEntries(e, s.queue[at-1]) <= 0 {
 		at, found = slices.BinarySearchFunc(s.queue, e, compareEntries)
@@ -70,10 +79,6 @@ func (s *sink) add(e entry) {
 		s.newest = e.version
 	}
 	s.changed = true
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
 }
 
 // settle compares what waits with what did when that was kept, and returns how many are

@@ -127,16 +127,22 @@ func (s *Sinks) newest() store.Version {
 	return newest
 }
 
-// note takes note of events. It is told of every change, under the writers' lock.
+// note takes note of events. It is told of every change, under the writers' lock. The
+// records of a change come in no particular order: a sink is told of all of them at once,
+// or it could be past one that it is told of later.
 func (s *Sinks) note(news *store.News) {
+	var entries []entry
 	for i := range news.Records {
 		r := &news.Records[i]
-		if r.Key.Kind != store.KindEvent || r.Key.ID == [16]byte{} || r.Deleted() || !s.cfg.Table.Wrote(r.Version) {
-			continue
+		if r.Key.Kind == store.KindEvent && r.Key.ID != [16]byte{} && !r.Deleted() && s.cfg.Table.Wrote(r.Version) {
+			entries = append(entries, entry{r.Version, r.Key.ID})
 		}
-		for _, one := range s.sinks {
-			one.add(entry{r.Version, r.Key.ID})
-		}
+	}
+	if entries == nil {
+		return
+	}
+	for _, one := range s.sinks {
+		one.add(entries...)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestDownForAnHour(t *testing.T) {
 		w.write(3)
 		time.Sleep(time.Second)
 		w.target.says(errDown)
-		tries := w.target.tries
+		tries := w.target.tried()
 		for range 3600 {
 			w.write(1)
 			time.Sleep(time.Second)
@@ -39,7 +39,7 @@ func TestDownForAnHour(t *testing.T) {
 		if s := w.balance(); s.Backlog != 3600 || !s.Failing || time.Since(s.Oldest).Round(time.Second) != time.Hour {
 			t.Errorf("after an hour: %+v", s)
 		}
-		if n := w.target.tries - tries; n < 60 || n > 140 {
+		if n := w.target.tried() - tries; n < 60 || n > 140 {
 			t.Errorf("%d tries in an hour, want about one a minute", n)
 		}
 		if n := strings.Count(w.log.String(), "\n"); n != 1 || !strings.Contains(w.log.String(), errDown.Error()) {

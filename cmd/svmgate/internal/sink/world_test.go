@@ -65,6 +65,12 @@ func (r *receiver) says(err error) {
 	r.err = err
 }
 
+func (r *receiver) tried() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tries
+}
+
 // messages are those of the events that it took.
 func (r *receiver) messages() (all []string) {
 	r.mu.Lock()
@@ -129,6 +135,7 @@ func (w *world) restart() {
 
 // crash ends the process without the last save: what is kept is what was kept before.
 func (w *world) crash() {
+	synctest.Wait()
 	before := slices.Clone(w.cfg.Keep.(*Memory).text)
 	w.stop()
 	w.cfg.Keep.(*Memory).text = before

@@ -12,7 +12,7 @@
 //   - DeleteTenant removes the tenant and its VMs, and if asked to, before that its
 //     virtual Administration Server, account and folder. Until the removal of these has
 //     begun, an error changes nothing; from then on it is gone on with.
-//   - CreateTenantReport makes a protection report.
+//   - CreateTenantReport makes a protection report (package protection).
 //
 // What was made for a tenant is remembered with it ([store.Administration].Artifacts), and
 // nothing else is removed: a virtual Administration Server that somebody made otherwise and

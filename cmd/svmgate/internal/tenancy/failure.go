@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/ksc"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/store"
 )
@@ -18,6 +19,7 @@ const (
 	CodeUserNameTaken   = "KSC_UserAlreadyExists"                      // assumed
 	CodeNoRoom          = "KSC_VirtualServerLimitReached"              // assumed
 	CodeKSC             = "KSC_Error"                                  // assumed: what else KSC refuses
+	CodeNoRoomForReport = "VIRMT_InsufficientStorage"                  // assumed
 	CodeInterrupted     = "VIRMT_TaskInterrupted"                      // assumed
 	CodeCanceled        = "VIRMT_TaskCanceled"                         // assumed
 	CodeInternal        = "VIRMT_InternalError"                        // assumed
@@ -59,7 +61,7 @@ func fromKSC(err error) error {
 func taskText(err error) string {
 	code := codeOf(err)
 	message := err.Error()
-	for _, prefix := range []string{code + ": ", "task: ", "ksc: "} {
+	for _, prefix := range []string{code + ": ", "task: ", "ksc: ", "protection: "} {
 		message = strings.TrimPrefix(message, prefix)
 	}
 	return code + ": " + message
@@ -74,6 +76,7 @@ func codeOf(err error) string {
 		code string
 	}{
 		{task.ErrInterrupted, CodeInterrupted}, {task.ErrCanceled, CodeCanceled}, {store.ErrReadOnly, CodeInternal},
+		{protection.ErrNoRoom, CodeNoRoomForReport},
 		{ksc.ErrFull, CodeNoRoom}, {ksc.ErrUserExists, CodeUserNameTaken}, {ksc.ErrNameTaken, CodeTenantNameTaken},
 	} {
 		if errors.Is(err, known.err) {

@@ -103,6 +103,9 @@ func start(t *testing.T, cfg Config, disk *memory, k *ksctest.KSC, had ksctest.H
 	}
 	cfg.Table, cfg.Node = g.table, "gw-1"
 	cfg.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if cfg.Reports == nil {
+		cfg.Reports = newReports()
+	}
 	if g.Service, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -40,14 +40,3 @@ func whoAsked(job *task.Job) audit.Who {
 
 // What the notes of a changeActivation say.
 const activate, deactivate = "activate", "deactivate"
-
-// createReport makes a report. Its notes are the report's id. Nothing collects periods
-// of protection, so there is nothing to write into it.
-type createReport struct {
-	*Service
-	instant
-}
-
-func (createReport) Type() string { return "CreateTenantReport" }
-
-func (createReport) Commit(_ *store.Tx, job *task.Job) ([]byte, error) { return job.Task.Notes, nil }

@@ -99,19 +99,6 @@ func TestRecordOnly(t *testing.T) {
 	g.is(g.ended(g.Delete(audit.Who{Account: "root"}, made.Tenant, true)).ID, store.TaskCompleted, "")
 }
 
-func TestReport(t *testing.T) {
-	g := alone(t, Config{})
-	seen := map[string]bool{}
-	for range 2 {
-		made := g.is(g.ended(g.Report(audit.Who{Account: "root"}, ReportRequest{})).ID, store.TaskCompleted, "")
-		tenant, id := ResultOf(made)
-		if _, err := store.ParseTaskID(id); err != nil || tenant != nil || seen[id] || made.Type != "CreateTenantReport" {
-			t.Errorf("the result is %q", id)
-		}
-		seen[id] = true
-	}
-}
-
 func TestCheck(t *testing.T) {
 	g := alone(t, Config{RecordOnly: true})
 	for name, tt := range map[string]struct {

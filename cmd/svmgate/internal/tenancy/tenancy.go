@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -12,13 +13,15 @@ import (
 	"github.com/svmgate/svmgate/store"
 )
 
-// Config configures a [Service]. Table and Node are required.
+// Config configures a [Service]. Table, Node and Reports are required.
 type Config struct {
 	Table *store.Table
 	Node  string                                          // name of this gateway
 	Alive func(node string) (alive bool, since time.Time) // see [task.Config]
 	// Spread waits until another gateway has a record; see [task.Config].
 	Spread func(ctx context.Context, key store.Key)
+
+	Reports Reports // where protection reports are kept
 
 	// Servers are the Kaspersky Security Centers; nil if there are none.
 	Servers *ksc.Servers
@@ -38,12 +41,15 @@ type Service struct {
 // New returns a Service for cfg, and begins to undo what was interrupted. Stop it before
 // the table is closed. If cfg is wrong the error says how.
 func New(cfg Config) (*Service, error) {
+	if cfg.Reports == nil {
+		return nil, errors.New("tenancy: Config.Reports must be set")
+	}
 	s := &Service{cfg: cfg}
 	var err error
 	s.tasks, err = task.New(task.Config{
 		Table: cfg.Table, Node: cfg.Node, Alive: cfg.Alive, Spread: cfg.Spread, Text: taskText, Log: cfg.Log,
 		Procedures: []task.Procedure{
-			createTenant{s}, deleteTenant{s}, changeActivation{Service: s}, createReport{Service: s},
+			createTenant{s}, deleteTenant{s}, changeActivation{Service: s}, createReport{s},
 		},
 	})
 	if err != nil {
@@ -111,20 +117,6 @@ func (s *Service) Delete(by audit.Who, id store.TenantID, artifacts bool) (store
 	return s.tasks.Begin(task.Spec{
 		Procedure: deleteTenant{s}, Tenant: id, By: by, Lane: "tenant/" + id.String(),
 		Quick: !artifacts || t.Administration.Artifacts == "" && (!s.hasSite(&t) || t.Administration.Server == ""),
-	})
-}
-
-// A ReportRequest is what a protection report is about; zero values mean everything.
-type ReportRequest struct {
-	Tenant   store.TenantID
-	From, To store.Time
-}
-
-// Report begins a task that makes a protection report; its result is the report's id.
-func (s *Service) Report(by audit.Who, r ReportRequest) (store.Task, error) {
-	id := store.NewTaskID().String()
-	return s.tasks.Begin(task.Spec{
-		Procedure: createReport{Service: s}, Tenant: r.Tenant, By: by, Notes: []byte(id), Quick: true,
 	})
 }
 

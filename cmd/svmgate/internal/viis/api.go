@@ -7,12 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
 	"github.com/svmgate/svmgate/cluster"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/routing"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/store"
@@ -24,11 +26,15 @@ const Base = "/api/2.0/virtualization"
 // MaxBody bounds the body of a request, in bytes.
 const MaxBody = 256 << 10
 
-// Config configures an [API]. Table, Tenancy and Accounts are required.
+// Config configures an [API]. Table, Tenancy, Accounts and Report are required.
 type Config struct {
 	Table    *store.Table
 	Tenancy  Tenancy
 	Accounts *auth.Accounts
+
+	// Report opens a protection report that a gateway made. The error wraps
+	// [protection.ErrNoReport] or [protection.ErrAway] if it is one of these.
+	Report func(node string, id uuid.UUID) (protection.Report, error)
 
 	// Confirm waits until every live member has the records of keys, or ctx ends. If nil,
 	// there are no others.
@@ -55,6 +61,7 @@ type API struct {
 	table    *store.Table
 	tenancy  Tenancy
 	accounts *auth.Accounts
+	report   func(node string, id uuid.UUID) (protection.Report, error)
 	confirm  func(ctx context.Context, keys []store.Key, enough int) cluster.Confirmation // nil if there are no others
 	ready    func() bool
 	log      *slog.Logger
@@ -63,10 +70,10 @@ type API struct {
 // New returns an API for cfg. It starts nothing, so there is nothing to close. If cfg is
 // wrong the error says which field.
 func New(cfg Config) (*API, error) {
-	if cfg.Table == nil || cfg.Tenancy == nil || cfg.Accounts == nil {
-		return nil, errors.New("viis: Table, Tenancy and Accounts must not be nil")
+	if cfg.Table == nil || cfg.Tenancy == nil || cfg.Accounts == nil || cfg.Report == nil {
+		return nil, errors.New("viis: Table, Tenancy, Accounts and Report must not be nil")
 	}
-	a := &API{table: cfg.Table, tenancy: cfg.Tenancy, accounts: cfg.Accounts, confirm: cfg.Confirm, ready: cfg.Ready, log: cfg.Log}
+	a := &API{table: cfg.Table, tenancy: cfg.Tenancy, accounts: cfg.Accounts, report: cfg.Report, confirm: cfg.Confirm, ready: cfg.Ready, log: cfg.Log}
 	if a.ready == nil {
 		a.ready = func() bool { return true }
 	}

@@ -245,15 +245,16 @@ func TestFailures(t *testing.T) {
 func TestNewNeedsWhatItNeeds(t *testing.T) {
 	w := newWorld(t)
 	for _, cfg := range []Config{
-		{Tenancy: w.asked, Accounts: w.api.accounts},
-		{Table: w.table, Accounts: w.api.accounts},
-		{Table: w.table, Tenancy: w.asked},
+		{Tenancy: w.asked, Accounts: w.api.accounts, Report: noReport},
+		{Table: w.table, Accounts: w.api.accounts, Report: noReport},
+		{Table: w.table, Tenancy: w.asked, Report: noReport},
+		{Table: w.table, Tenancy: w.asked, Accounts: w.api.accounts},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("New(%+v) is no error", cfg)
 		}
 	}
-	if api, err := New(Config{Table: w.table, Tenancy: w.asked, Accounts: w.api.accounts}); err != nil || !api.ready() {
+	if api, err := New(Config{Table: w.table, Tenancy: w.asked, Accounts: w.api.accounts, Report: noReport}); err != nil || !api.ready() {
 		t.Errorf("New of what is needed: %v", err)
 	}
 }

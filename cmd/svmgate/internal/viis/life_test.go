@@ -3,12 +3,17 @@ package viis
 import (
 	"context"
 	"encoding/xml"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/audit"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/store"
 )
@@ -17,11 +22,31 @@ import (
 func newLife(t *testing.T) *world {
 	t.Helper()
 	return newWorld(t, func(c *Config) {
-		service, err := tenancy.New(tenancy.Config{Table: c.Table, Node: "gw-1", RecordOnly: true})
+		files := reportsOf(t, c.Table)
+		service, err := tenancy.New(tenancy.Config{Table: c.Table, Node: "gw-1", RecordOnly: true, Reports: files})
 		check(t, err)
 		t.Cleanup(func() { service.Stop(context.Background()) })
 		c.Tenancy = service
+		c.Report = func(node string, id uuid.UUID) (protection.Report, error) {
+			switch node {
+			case "gw-1":
+				return files.Open(id)
+			case "gw-2":
+				return nil, fmt.Errorf("%w: no route to host", protection.ErrAway)
+			}
+			return nil, errBug
+		}
 	})
+}
+
+// reportsOf are reports of what a table has, of which everything is collected.
+func reportsOf(t *testing.T, table *store.Table) *protection.Files {
+	t.Helper()
+	book, err := protection.New(protection.Config{Table: table, Collect: true})
+	check(t, err)
+	files, err := protection.NewFiles("", book)
+	check(t, err)
+	return files
 }
 
 // An ended task, as a client reads it.
@@ -111,9 +136,22 @@ func TestOthersKnowWhatWasDone(t *testing.T) {
 	w.knows("who asks after it", want...)
 }
 
+// reports has a report made, and returns its id.
+func (w *world) reports(query string) string {
+	w.t.Helper()
+	var task ended
+	check(w.t, xml.Unmarshal([]byte(w.must(202, "POST", "/reports/tenants"+query, "").body), &task))
+	for end := time.Now().Add(10 * time.Second); task.State != "Completed"; time.Sleep(time.Millisecond) {
+		if check(w.t, xml.Unmarshal([]byte(w.must(200, "GET", "/tasks/"+task.ID, "").body), &task)); time.Now().After(end) {
+			w.t.Fatalf("the task is %+v", task)
+		}
+	}
+	return task.Result.Text
+}
+
 func TestReadReport(t *testing.T) {
 	w := newLife(t)
-	report := w.completes("CreateTenantReport", "POST", "/reports/tenants?from=2026-11-22T01:00:00", "").Result.Text
+	report := w.reports("?from=2026-11-22T01:00:00")
 	path := "/reports/tenants/" + report
 	a := w.must(200, "GET", path, "", "Accept", "application/csv")
 	if a.body != "" || a.header.Get("Content-Type") != "application/csv; charset=utf-8" || a.header.Get("Content-Length") != "0" || a.header.Get("ETag") != `"`+report+`"` {
@@ -132,12 +170,56 @@ func TestReadReport(t *testing.T) {
 	}
 }
 
+// TestReportWithContents: lines of a VM, whole and in parts, from whoever made it.
+func TestReportWithContents(t *testing.T) {
+	w := newLife(t)
+	tenant, today := w.tenant(1), store.DayOf(time.Now())
+	w.put(func(tx *store.Tx) error {
+		bios, err := store.ParseBIOSID(aBIOS)
+		check(t, err)
+		if _, err := tx.PutVM(store.VM{BIOS: bios, ID: store.VMID{7}, Tenant: tenant, Name: "web;1"}); err != nil {
+			return err
+		}
+		_, err = tx.Protect(bios, today-3, today)
+		return err
+	})
+	date := func(d store.Day) string { return d.Start().Format("2006-01-02") }
+	want := tenant.String() + ";tenant " + tenant.String() + ";07000000-0000-0000-0000-000000000000;\"web;1\";" + date(today-3) + "T00:00:00;" + date(today-2) + "T23:59:59\n"
+	report := w.reports("?tenantId=" + tenant.String() + "&to=" + date(today-1) + "T00:00:00")
+	path := "/reports/tenants/" + report
+	if a := w.must(200, "GET", path, ""); a.body != want || a.header.Get("Content-Length") != strconv.Itoa(len(want)) {
+		t.Errorf("%v\n%swant\n%s", a.header, a.body, want)
+	}
+	if a := w.must(200, "HEAD", path, ""); a.header.Get("Content-Length") != strconv.Itoa(len(want)) {
+		t.Errorf("HEAD: %v", a.header)
+	}
+	if a := w.must(206, "GET", path, "", "Range", "bytes=36-"); a.body != want[36:] || a.header.Get("ETag") != `"`+report+`"` {
+		t.Errorf("from 36: %v %q", a.header, a.body)
+	}
+	if other := w.reports("?tenantId=" + aBIOS); w.must(200, "GET", "/reports/tenants/"+other, "").body != "" {
+		t.Error("the report of another tenant has a line")
+	}
+
+	// Other gateways' reports: one that is away, and one that fails.
+	for node, want := range map[string]string{"gw-2": codeNotReady, "gw-3": codeInternal} {
+		id := uuid.NewString()
+		w.put(func(tx *store.Tx) error {
+			_, err := tx.PutTask(store.Task{ID: store.NewTaskID(), Type: "CreateTenantReport", Node: node, State: store.TaskCompleted, Result: []byte(id)})
+			return err
+		})
+		status := map[string]int{codeNotReady: 503, codeInternal: 500}[want]
+		if a := w.refused(status, want, "GET", "/reports/tenants/"+id, ""); status == 503 && !strings.Contains(a.body, node+", which made the report, does not answer") {
+			t.Errorf("the report of %s: %s", node, a.body)
+		}
+	}
+}
+
 // TestTasksThatArriveBeforeWhatTheyDid: a gateway that hears of an end before it hears of
 // what came of it waits for that, and not for ever.
 func TestTasksThatArriveBeforeWhatTheyDid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		there, here := tableOf(t, "gw-1"), tableOf(t, "gw-2")
-		service, err := tenancy.New(tenancy.Config{Table: there, Node: "gw-1"})
+		service, err := tenancy.New(tenancy.Config{Table: there, Node: "gw-1", Reports: reportsOf(t, there)})
 		check(t, err)
 		defer service.Stop(context.Background())
 		p := &peers{}

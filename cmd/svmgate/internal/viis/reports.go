@@ -1,12 +1,17 @@
 package viis
 
 import (
+	"errors"
+	"io"
 	"mime"
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/store"
 )
@@ -54,35 +59,48 @@ func (c *call) date(name string) (store.Time, error) {
 	return at, nil
 }
 
-// readReport answers a report, whole or the part that Range asks for.
+// readReport answers a report, whole or the part that Range asks for, whichever gateway
+// made it.
 func (c *call) readReport() error {
-	id := c.params[0]
-	if !c.api.hasReport(id) {
-		return refuse(404, codeReportNotFound, "there is no report "+short(id)+", or not any more")
+	gone := refuse(404, codeReportNotFound, "there is no report "+short(c.params[0])+", or not any more")
+	node, id, ok := c.api.findReport(c.params[0])
+	if !ok {
+		return gone
 	}
 	if accept := string(c.ctx.Request.Header.Peek("Accept")); !accepts(accept, reportType) {
 		return refuse(406, codeNotAcceptable, "a report is "+reportType+"; Accept excludes that")
 	}
-	return c.answerPart([]byte(nil), `"`+strings.ToLower(id)+`"`)
+	report, err := c.api.report(node, id)
+	switch {
+	case errors.Is(err, protection.ErrNoReport):
+		return gone
+	case errors.Is(err, protection.ErrAway):
+		return refuse(503, codeNotReady, "gateway "+short(node)+", which made the report, does not answer: try again, or make another report")
+	case err != nil:
+		return err
+	}
+	return c.answerPart(report, `"`+id.String()+`"`)
 }
 
-// hasReport looks through the tasks for the one that made a report: it is known as long
-// as that. Nothing collects periods of protection, so every report is empty.
-func (a *API) hasReport(id string) bool {
+// findReport looks through the tasks for the one that made a report, and returns the
+// gateway that did: a report is known as long as its task.
+func (a *API) findReport(text string) (node string, id uuid.UUID, ok bool) {
 	for _, t := range a.table.Tasks() {
-		if t.Type != "CreateTenantReport" {
+		if t.Type != "CreateTenantReport" || t.State != store.TaskCompleted {
 			continue
 		}
-		if _, report := tenancy.ResultOf(t); report != "" && strings.EqualFold(report, id) {
-			return true
+		if _, result := tenancy.ResultOf(t); strings.EqualFold(result, text) {
+			id, err := uuid.Parse(result)
+			return t.Node, id, err == nil
 		}
 	}
-	return false
+	return "", id, false
 }
 
-// answerPart answers contents that never change, or the part of them that Range asks
-// for (RFC 9110, section 14). Several parts at once are answered with the whole.
-func (c *call) answerPart(contents []byte, etag string) error {
+// answerPart answers a report, which never changes, or the part of it that Range asks
+// for (RFC 9110, section 14). Several parts at once are answered with the whole. It
+// closes the report in the end.
+func (c *call) answerPart(report protection.Report, etag string) error {
 	h := &c.ctx.Response.Header
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("ETag", etag)
@@ -90,21 +108,28 @@ func (c *call) answerPart(contents []byte, etag string) error {
 	if given := string(c.ctx.Request.Header.Peek("If-Range")); given != "" && given != etag {
 		wanted = nil
 	}
-	status := fasthttp.StatusOK
+	from, length, status := int64(0), int(report.Size()), fasthttp.StatusOK
 	if unit, ranges, _ := strings.Cut(string(wanted), "="); strings.EqualFold(unit, "bytes") && !strings.Contains(ranges, ",") {
-		size := strconv.Itoa(len(contents))
-		first, last, err := fasthttp.ParseByteRange([]byte("bytes="+ranges), len(contents))
+		size := strconv.Itoa(length)
+		first, last, err := fasthttp.ParseByteRange([]byte("bytes="+ranges), length)
 		if err != nil || first > last {
+			_ = report.Close()
 			h.Set("Content-Range", "bytes */"+size)
 			return refuse(416, codeRange, "Range is none that the "+size+" bytes of the report have")
 		}
 		h.Set("Content-Range", "bytes "+strconv.Itoa(first)+"-"+strconv.Itoa(last)+"/"+size)
-		contents, status = contents[first:last+1], fasthttp.StatusPartialContent
+		from, length, status = int64(first), last-first+1, fasthttp.StatusPartialContent
 	}
 	c.ctx.SetStatusCode(status)
 	c.ctx.SetContentType(reportType + "; charset=utf-8")
-	c.ctx.Response.SetBodyRaw(contents)
+	fence.Send(c.ctx, part{io.NewSectionReader(report, from, int64(length)), report}, length)
 	return nil
+}
+
+// A part of a report.
+type part struct {
+	io.Reader
+	io.Closer
 }
 
 // accepts reports whether an Accept header admits a media type (RFC 9110, section

@@ -1,6 +1,7 @@
 package viis
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -67,7 +68,8 @@ func TestParts(t *testing.T) {
 		if tt.ifRange != "" {
 			ctx.Request.Header.Set("If-Range", tt.ifRange)
 		}
-		err := (&call{ctx: &ctx}).answerPart([]byte(contents), etag)
+		report := &aReport{Reader: bytes.NewReader([]byte(contents))}
+		err := (&call{ctx: &ctx}).answerPart(report, etag)
 		status, body := ctx.Response.StatusCode(), string(ctx.Response.Body())
 		var f *failure
 		if errors.As(err, &f) {
@@ -77,8 +79,18 @@ func TestParts(t *testing.T) {
 		if status != tt.status || body != tt.body || string(h.Peek("Content-Range")) != tt.contentRange || string(h.Peek("Accept-Ranges")) != "bytes" || string(h.Peek("ETag")) != etag {
 			t.Errorf("%s: %d %q, Content-Range %q; want %d %q, %q", tt.name, status, body, h.Peek("Content-Range"), tt.status, tt.body, tt.contentRange)
 		}
+		if !report.closed {
+			t.Errorf("%s: the report is still open", tt.name)
+		}
 	}
 }
+
+type aReport struct {
+	*bytes.Reader
+	closed bool
+}
+
+func (r *aReport) Close() error { r.closed = true; return nil }
 
 func TestAccepts(t *testing.T) {
 	for header, want := range map[string]bool{

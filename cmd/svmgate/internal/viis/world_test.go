@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/valyala/fasthttp/fasthttputil"
 
 	"github.com/svmgate/svmgate/cluster"
@@ -21,6 +22,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/auth/authtest"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/task"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tenancy"
 	"github.com/svmgate/svmgate/store"
@@ -63,7 +65,7 @@ func newWorldOn(t *testing.T, kept store.Config, change ...func(*Config)) *world
 	check(t, err)
 	t.Cleanup(accounts.Close)
 	w := &world{t: t, table: table, asked: &tasks{table: table}, peers: &peers{}}
-	cfg := Config{Table: table, Tenancy: w.asked, Accounts: accounts, Confirm: w.peers.confirm}
+	cfg := Config{Table: table, Tenancy: w.asked, Accounts: accounts, Report: noReport, Confirm: w.peers.confirm}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -72,6 +74,8 @@ func newWorldOn(t *testing.T, kept store.Config, change ...func(*Config)) *world
 	w.client = serve(t, w.api)
 	return w
 }
+
+func noReport(string, uuid.UUID) (protection.Report, error) { return nil, protection.ErrNoReport }
 
 // serve serves an API behind the fence, as the daemon does.
 func serve(t *testing.T, api *API) *http.Client {

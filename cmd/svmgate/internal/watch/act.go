@@ -19,8 +19,13 @@ const (
 	MemberFailed      = "cluster.member_failed"
 )
 
-// UpdateFailedEvery is how often a failed update of a VM is told at most (topic 259237).
-const UpdateFailedEvery = 2 * time.Hour
+// UpdateFailedEvery is how often a failed update of a VM is told at most (topic 259237),
+// but for [Early]: agents tell of one every two hours themselves, and if what comes a
+// moment early were left out, it would be every other one.
+const (
+	UpdateFailedEvery = 2 * time.Hour
+	Early             = time.Minute
+)
 
 // States of the observation of a VM.
 const (
@@ -46,7 +51,7 @@ func told(o *store.Observation, it *item) bool {
 
 // due reports whether a failed update is to be told.
 func due(o *store.Observation, now time.Time) bool {
-	return o.Repeated.IsZero() || now.Sub(o.Repeated.Time) >= UpdateFailedEvery
+	return o.Repeated.IsZero() || now.Sub(o.Repeated.Time) >= UpdateFailedEvery-Early
 }
 
 // act acts on the batch, in one change.

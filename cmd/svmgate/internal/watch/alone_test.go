@@ -311,7 +311,7 @@ func TestFailedUpdates(t *testing.T) {
 			if e.Type != failed || e.VM != vmID(1) {
 				t.Errorf("event %s of %s", e.Type, e.VM)
 			}
-			if gap := e.Time.Sub(last); gap < watch.UpdateFailedEvery {
+			if gap := e.Time.Sub(last); gap < watch.UpdateFailedEvery-watch.Early {
 				t.Errorf("two events within %v", gap)
 			}
 			last = e.Time.Time
@@ -322,6 +322,24 @@ func TestFailedUpdates(t *testing.T) {
 			t.Errorf("%d events in 9 hours, want 5", n)
 		}
 		g.want("none failed", vmID(2))
+	})
+}
+
+// An agent that tells of a failed update every two hours is heard each time, though it
+// may be a moment early.
+func TestFailedUpdatesOnTheHour(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		g := newGateway(t, store.Config{})
+		g.tenant(1, store.Complete)
+		g.vm(1, 1)
+		const often = 12
+		for i := range often {
+			g.say(1, 1, `{"updateFailed":true}`)
+			time.Sleep(watch.UpdateFailedEvery - time.Duration(i%3)*time.Second)
+		}
+		if n := g.table.NumEvents(); n != often {
+			t.Errorf("%d of %d were told", n, often)
+		}
 	})
 }
 
@@ -337,8 +355,11 @@ func TestConnectionsAreSaid(t *testing.T) {
 		g.say(1, 1, `{"connectedTo":"`+svmID(1).String()+`"}`)
 		time.Sleep(time.Second)
 		want := []watch.Notice{{VM: vmID(1), What: watch.Connected}, {VM: vmID(1), What: watch.Disconnected}, {VM: vmID(1), What: watch.Connected}}
-		if !slices.Equal(g.said.list, want) {
-			t.Errorf("said was %v, want %v", g.said.list, want)
+		g.said.mu.Lock()
+		got := slices.Clone(g.said.list)
+		g.said.mu.Unlock()
+		if !slices.Equal(got, want) {
+			t.Errorf("said was %v, want %v", got, want)
 		}
 		g.want("connections", vmID(1))
 	})
@@ -368,4 +389,37 @@ func (j journal) Replay(fn func(store.Record) error) error {
 		}
 	}
 	return nil
+}
+
+// What a gateway finds out while it catches up with others, before it watches, is told.
+func TestConflictsBeforeItRuns(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		other := openGateway(t, store.Config{Node: "b"})
+		g := openGateway(t, store.Config{Node: "a"})
+		other.tenant(1, store.Complete)
+		learn := func() {
+			_, err := g.table.Apply(store.Batch{Records: recordsOf(other.table), From: "b"})
+			check(t, err)
+		}
+		learn()
+		other.activate(1, false)
+		time.Sleep(time.Second)
+		g.activate(1, true) // it does not know
+		w, err := watch.New(watch.Config{Table: g.table})
+		check(t, err)
+		learn()
+		time.Sleep(time.Minute)
+		if n := g.count(string(store.TenantConflict)); n != 0 {
+			t.Fatalf("%d events before it runs", n)
+		}
+		life, end := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { w.Run(life); close(done) }()
+		time.Sleep(5 * time.Second)
+		if n := g.count(string(store.TenantConflict)); n != 1 {
+			t.Errorf("%d events %s, want 1", n, store.TenantConflict)
+		}
+		end()
+		<-done
+	})
 }

@@ -55,8 +55,8 @@ func about(c *store.Conflict) [16]byte {
 
 // hear is told of every change of the table.
 func (w *Watch) hear(news *store.News) {
-	for i := range news.Records {
-		if r := &news.Records[i]; r.Key.Kind == store.KindEvent && w.cfg.Table.Wrote(r.Version) {
+	for i := range news.Records { // those of this gateway that others bring back are no new ones
+		if r := &news.Records[i]; news.From == "" && r.Key.Kind == store.KindEvent && w.cfg.Table.Wrote(r.Version) {
 			if e, ok := store.EventOf(r); ok {
 				w.counts.event(e.Type)
 			}

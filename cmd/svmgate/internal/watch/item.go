@@ -16,7 +16,7 @@ type item struct {
 }
 
 // keepFor is how long an item may wait for an owner that takes it.
-const keepFor = 20 * time.Second
+const keepFor = 30 * time.Second
 
 // notice takes one out of the feed. What changes nothing ends here, on whatever gateway
 // it came to: where a tenant is inactive, most notices say what was told before.
@@ -29,7 +29,7 @@ func (w *Watch) notice(n Notice, now time.Time) {
 		return
 	}
 	it := item{Notice: n, until: now.Add(keepFor).Unix()}
-	if w.isNews(&it, now) {
+	if w.isNews(&it) {
 		w.sort(it, now)
 	}
 }
@@ -37,7 +37,7 @@ func (w *Watch) notice(n Notice, now time.Time) {
 // isNews reports whether a notice of this gateway's is to be acted on, as far as can be
 // told from its table. What it says it says by that table: an agent that was given no SVM
 // before the gateway learnt that the tenant is inactive, lacks one because of that.
-func (w *Watch) isNews(it *item, now time.Time) bool {
+func (w *Watch) isNews(it *item) bool {
 	slot, ok := w.cfg.Table.Lookup(&it.VM)
 	if !ok {
 		return false

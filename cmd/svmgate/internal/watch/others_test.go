@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"runtime"
 	"slices"
@@ -18,6 +19,7 @@ import (
 type others struct {
 	mu      sync.Mutex
 	members []Member
+	mute    map[string]bool // who does not answer greetings
 	answer  func(ctx context.Context, member string, question []byte) ([]byte, error)
 }
 
@@ -25,6 +27,15 @@ func (o *others) list() []Member {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.members)
+}
+
+func (o *others) greeted(member string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mute[member] {
+		return errStopped
+	}
+	return nil
 }
 
 func (o *others) are(members ...Member) {
@@ -51,7 +62,7 @@ func among(t *testing.T, o *others) (*Watch, *store.Table) {
 		Table: table, Feed: NewFeed(), Self: "a", Members: o.list,
 		Ask: func(ctx context.Context, member string, question []byte) ([]byte, error) {
 			if question[0] == formatGreeting {
-				return question, nil
+				return question, o.greeted(member)
 			}
 			return o.answer(ctx, member, question)
 		},
@@ -69,7 +80,13 @@ func among(t *testing.T, o *others) (*Watch, *store.Table) {
 // register registers VMs of a tenant that is inactive.
 func register(t *testing.T, table *store.Table, vms ...store.BIOSID) {
 	t.Helper()
-	err := table.Update(func(tx *store.Tx) error {
+	if err := registerIn(table, vms...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func registerIn(table *store.Table, vms ...store.BIOSID) error {
+	return table.Update(func(tx *store.Tx) error {
 		if _, err := tx.PutTenant(store.Tenant{ID: store.TenantID{1}, Name: "acme", Discovery: store.DefaultDiscovery()}); err != nil {
 			return err
 		}
@@ -80,9 +97,6 @@ func register(t *testing.T, table *store.Table, vms ...store.BIOSID) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // ownedBy returns n things that a gateway of some owns.
@@ -110,7 +124,7 @@ func TestOwnersAreTold(t *testing.T) {
 		var told [][]item
 		refuse := 1 // of every batch the first, so often
 		o := &others{members: there("b")}
-		o.answer = func(_ context.Context, member string, question []byte) ([]byte, error) {
+		o.answer = func(_ context.Context, _ string, question []byte) ([]byte, error) {
 			var list []item
 			for i := headBytes; i < len(question); i += noticeBytes {
 				list = append(list, decode(question[i:]))
@@ -126,7 +140,7 @@ func TestOwnersAreTold(t *testing.T) {
 		w, table := among(t, o)
 		register(t, table, ids...)
 		cause, _ := table.Inactivity(store.TenantID{1})
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Second)
 		w.cfg.Feed.Note(ids[0], Inactive)
 		w.cfg.Feed.Note(ids[1], NoSVM) // which is because its tenant is inactive
 		time.Sleep(time.Second)
@@ -253,13 +267,19 @@ func TestAFloodIsBounded(t *testing.T) {
 			}
 		}
 		synctest.Wait()
+		if w.later.n > maxLater {
+			t.Errorf("%d notices wait for later, and %d are the most", w.later.n, maxLater)
+		}
+		if w.counts.full.Load() == 0 {
+			t.Error("no queue was full: the flood is too small")
+		}
 		if after := heap(); after > before+64<<20 {
 			t.Errorf("the heap grew from %d to %d MiB", before>>20, after>>20)
 		}
 		time.Sleep(time.Minute)
 		var noted, dropped uint64
 		w.EachNotice(func(_ string, n uint64) { noted += n })
-		w.EachDrop(func(why string, n uint64) { dropped += n })
+		w.EachDrop(func(_ string, n uint64) { dropped += n })
 		if noted != uint64(taken) || dropped < flood/4 {
 			t.Errorf("%d notices counted of %d, %d dropped", noted, taken, dropped)
 		}
@@ -375,5 +395,85 @@ func TestMembers(t *testing.T) {
 		expect("b leaves", MemberLeft)
 		o.are(there("b")...)
 		expect("b is back", MemberJoined)
+	})
+}
+
+// A gateway that is there owns nothing until it says that it watches: it may be filling
+// its table, or of an older release.
+func TestWhoWatchesNotOwnsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		o := &others{members: there("b"), mute: map[string]bool{"b": true}}
+		o.answer = func(_ context.Context, _ string, question []byte) ([]byte, error) {
+			told++
+			return taking(question), nil
+		}
+		w, table := among(t, o)
+		ids := ownedBy("b", 2, "a", "b")
+		register(t, table, ids...)
+		time.Sleep(15 * time.Second)
+		w.cfg.Feed.Note(ids[0], Inactive)
+		time.Sleep(time.Second)
+		if n := table.NumEvents() - membersJoined(table); n != 1 || told != 0 {
+			t.Errorf("%d events, and b was told %d times, want 1 and 0", n, told)
+		}
+		if _, err := w.Answer(t.Context(), "b", []byte{formatGreeting}); err != nil { // b begins
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		w.cfg.Feed.Note(ids[1], Inactive)
+		time.Sleep(time.Second)
+		if n := table.NumEvents() - membersJoined(table); n != 1 || told != 1 {
+			t.Errorf("%d events, and b was told %d times, want 1 and 1", n, told)
+		}
+	})
+}
+
+// Conflicts are brought to their owner until there is an event, and told here if they are
+// this gateway's, whoever found them.
+func TestConflictsReachTheirOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var brought []store.Conflict
+		o := &others{members: there("b")}
+		o.answer = func(_ context.Context, member string, question []byte) ([]byte, error) {
+			var c store.Conflict
+			if member != "b" || question[0] != formatConflict || json.Unmarshal(question[1:], &c) != nil {
+				return nil, errMalformed
+			}
+			brought = append(brought, c)
+			return question[:1], nil
+		}
+		w, table := among(t, o)
+		time.Sleep(15 * time.Second)
+		conflict := func(owner string) store.Conflict {
+			return store.Conflict{Type: store.VMConflict, VM: ownedBy(owner, 1, "a", "b")[0], Tenant: store.TenantID{1}, Holder: store.TenantID{2},
+				Name: "web", Lost: store.Version{Clock: 1 << 60, Node: 3}, Held: store.Version{Clock: 1<<60 + 1, Node: 4}}
+		}
+		mine, other := conflict("a"), conflict("b")
+		question, err := json.Marshal(mine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := w.Answer(t.Context(), "b", append([]byte{formatConflict}, question...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.hear(&store.News{Conflicts: []store.Conflict{other}})
+		time.Sleep(20 * time.Second)
+		if e, ok := table.Event(occasionOf(&mine)); !ok || e.VM != mine.VM || e.Tenant != mine.Tenant {
+			t.Errorf("what b found is told as %+v, %t", e, ok)
+		}
+		if len(brought) < 4 || brought[0] != other {
+			t.Errorf("brought to b was %+v, want %+v every 5 s", brought, other)
+		}
+		before := len(brought)
+		if err := table.Update(func(tx *store.Tx) error { return tellOf(tx, &other) }); err != nil { // b's event comes
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		if len(brought) != before || len(w.conflicts.list) != 0 {
+			t.Errorf("it was brought %d times more, and %d are waiting", len(brought)-before, len(w.conflicts.list))
+		}
 	})
 }

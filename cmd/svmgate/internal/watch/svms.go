@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/license"
 	"github.com/svmgate/svmgate/store"
 )
 
@@ -19,7 +20,6 @@ const calmEvery = 10
 
 // svmSeen is what this gateway has seen of an SVM.
 type svmSeen struct {
-	id    store.SVMID
 	up    bool // it was, since the start
 	state uint8
 }
@@ -37,24 +37,19 @@ type svmFact struct {
 func (w *Watch) lookAtSVMs(now time.Time) {
 	view := w.cfg.Table.View()
 	var changed []svmFact
-	var gone []store.SVMID
 	for i := range view.NumSVMs() {
 		if i == len(w.svms) {
 			w.svms = append(w.svms, svmSeen{})
 		}
 		seen, entry := &w.svms[i], view.SVM(i)
 		if entry == nil {
-			if !seen.id.IsZero() {
-				gone = append(gone, seen.id)
-				*seen = svmSeen{}
-			}
+			*seen = svmSeen{} // it was forgotten, and what was told of it with it
 			continue
 		}
 		if fact, ok := w.lookAt(entry, seen, now); ok {
 			changed = append(changed, fact)
 		}
 	}
-	w.forget(gone)
 	for len(changed) > 0 {
 		n := min(len(changed), maxBatch)
 		w.failed(w.cfg.Table.Update(func(tx *store.Tx) error {
@@ -76,14 +71,14 @@ func (w *Watch) lookAt(entry *store.SVMEntry, seen *svmSeen, now time.Time) (svm
 	report := load.Report()
 	f := svmFact{entry: entry, state: load.State(), agents: report.Agents, known: entry.Pinned || report.At != 0, wasUp: seen.up}
 	was := seen.state
-	seen.id = entry.ID
 	seen.up = seen.up || f.state == store.Ready
 	seen.state = f.next(was)
 	if seen.state == was && (now.Unix()+int64(entry.Index))%calmEvery != 0 || !w.roster.Load().mine(entry.ID, "", now) {
 		return f, false
 	}
 	o, _ := w.cfg.Table.Observation(entry.ID)
-	return f, f.next(o.State) != o.State || f.expiring(&o, w.cfg.Clock(), w.cfg.LicenseWarning)
+	_, expiring := f.expiring(&o, w.cfg.Clock(), w.cfg.LicenseWarning)
+	return f, expiring || f.next(o.State) != o.State
 }
 
 // next returns the state of an observation, after what is so now.
@@ -104,14 +99,12 @@ func (f *svmFact) next(state uint8) uint8 {
 	return state
 }
 
-// expiring reports whether it is to be told that the licence ends.
-func (f *svmFact) expiring(o *store.Observation, now time.Time, warning time.Duration) bool {
-	l := &f.entry.License
-	if l.State != store.LicenseValid || l.Expires.IsZero() || millis(o.Repeated) == millis(l.Expires) {
-		return false
+// expiring says that the licence ends, if that is to be told.
+func (f *svmFact) expiring(o *store.Observation, now time.Time, warning time.Duration) (message string, ok bool) {
+	if warning <= 0 || millis(o.Repeated) == millis(f.entry.License.Expires) {
+		return "", false
 	}
-	left := l.Expires.Sub(now)
-	return 0 < left && left <= warning
+	return license.Expiring(&f.entry.SVM, now, warning)
 }
 
 // tell tells what is new of an SVM.
@@ -147,13 +140,10 @@ func (f *svmFact) tell(tx *store.Tx, warning time.Duration) error {
 			return err
 		}
 	}
-	if f.expiring(&o, tx.Now(), warning) {
-		ends := f.entry.License.Expires
-		o.Repeated = ends
-		return tell(tx, o, store.Event{
-			ID: store.OccasionID(LicenseExpiring, f.entry.ID, millis(ends)), Type: LicenseExpiring, SVM: f.entry.ID,
-			Message: fmt.Sprintf("the licence of %s ends at %s", f.name(), ends.UTC().Format(time.RFC3339)),
-		})
+	if message, ok := f.expiring(&o, tx.Now(), warning); ok {
+		o.Repeated = f.entry.License.Expires
+		id := store.OccasionID(LicenseExpiring, f.entry.ID, millis(o.Repeated))
+		return tell(tx, o, store.Event{ID: id, Type: LicenseExpiring, SVM: f.entry.ID, Message: message})
 	}
 	_, err := tx.PutObservation(o)
 	return err
@@ -168,28 +158,4 @@ func (f *svmFact) why() string {
 		return "it is pinned, and was set down"
 	}
 	return "it has not reported in time"
-}
-
-// forget ends, silently, what was amiss with SVMs that were forgotten: should one of
-// their ids come again, it is another SVM's.
-func (w *Watch) forget(gone []store.SVMID) {
-	var amiss []store.SVMID
-	for _, id := range gone {
-		if o, _ := w.cfg.Table.Observation(id); o.State != 0 {
-			amiss = append(amiss, id)
-		}
-	}
-	if len(amiss) == 0 {
-		return
-	}
-	w.failed(w.cfg.Table.Update(func(tx *store.Tx) error {
-		for _, id := range amiss {
-			o, _ := tx.Observation(id)
-			o.ID, o.State = id, 0
-			if _, err := tx.PutObservation(o); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
 }

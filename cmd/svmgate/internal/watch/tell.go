@@ -29,7 +29,7 @@ const (
 	maxAge = store.MaxSkew + 30*time.Second
 
 	// MaxQuestion is how many bytes a question of this package has at most.
-	MaxQuestion = 64 << 10
+	MaxQuestion = 63 << 10
 	maxTold     = (MaxQuestion - headBytes) / noticeBytes // notices at once
 )
 
@@ -184,7 +184,7 @@ func (w *Watch) answerNotices(b []byte, now time.Time) ([]byte, error) {
 	}
 	for i := range n {
 		it := decode(b[i*noticeBytes:])
-		it.until = now.Add(keepFor / 2).Unix()
+		it.until = now.Add(keepFor / 3).Unix()
 		if len(w.heard) >= maxHeard || !r.mine(it.VM, "", now) {
 			answer[1+i/8] |= 1 << (i % 8)
 			continue

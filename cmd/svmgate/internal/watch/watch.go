@@ -60,7 +60,8 @@ type Watch struct {
 	looked  time.Time // when members, SVMs and conflicts were looked at last
 	svms    []svmSeen // by index
 	members map[string]bool
-	failing bool // the last change failed
+	failing bool   // the last change failed
+	cancel  func() // ends the subscription to the table
 
 	mu        sync.Mutex // guards what follows
 	running   bool
@@ -83,7 +84,8 @@ const (
 	maxLater = 1 << 17
 )
 
-// New returns a Watch for cfg. It does nothing before it runs.
+// New returns a Watch for cfg. Before it runs it notes conflicts, and counts events: some
+// are found while a gateway catches up with others.
 func New(cfg Config) (*Watch, error) {
 	switch {
 	case cfg.Table == nil:
@@ -105,6 +107,7 @@ func New(cfg Config) (*Watch, error) {
 		members: map[string]bool{}, lanes: map[string]*lane{}, greeted: map[string]greeting{},
 	}
 	w.roster.Store(newRoster(cfg.Self, cfg.Members == nil, time.Now()))
+	w.cancel = cfg.Table.Subscribe(w.hear)
 	return w, nil
 }
 
@@ -113,7 +116,7 @@ func New(cfg Config) (*Watch, error) {
 func (w *Watch) Run(ctx context.Context) {
 	w.roster.Store(newRoster(w.cfg.Self, w.cfg.Members == nil, time.Now()))
 	w.later.at = time.Now().Unix()
-	defer w.cfg.Table.Subscribe(w.hear)()
+	defer w.cancel()
 	w.setRunning(true)
 	asking, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer w.asking.Wait()

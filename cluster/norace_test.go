@@ -1,0 +1,7 @@
+//go:build !race
+
+package cluster
+
+import "testing"
+
+func skipIfRace(*testing.T) {}
