@@ -333,3 +333,19 @@ func TestAForgottenEventHappensAgain(t *testing.T) {
 		x = open(t, Config{Clock: clock.time, Journal: openDir(t, dir)})
 	}
 }
+
+// TestFloorsOfOneGroup: of floors that are written together the greatest stands.
+func TestFloorsOfOneGroup(t *testing.T) {
+	x := open(t, Config{})
+	for range 3 {
+		x.must(t, func(tx *Tx) error { _, err := tx.Emit(Event{ID: NewEventID(), Type: "a"}); return err })
+	}
+	high := worldEpoch + uint64(1)
+	x.must(t, func(tx *Tx) error {
+		tx.write(Key{Kind: KindEvent}, encodeFloor(high))
+		if got := tx.floor(KindEvent); got != high {
+			t.Errorf("the floor is %d, want %d as another change has just written it", got, high)
+		}
+		return nil
+	})
+}
