@@ -89,7 +89,11 @@ func (tx *Tx) record(key Key) Record {
 	if r, ok := tx.group.find(key); ok {
 		return r
 	}
-	return tx.table.currentIn(&tx.table.packing.mem, key)
+	r := tx.table.currentIn(&tx.table.packing.mem, key)
+	if key.Kind == KindEvent && !tx.table.floors.lift(&r) { // it goes, and another may come in its place
+		return Record{}
+	}
+	return r
 }
 
 // current returns the record of a key as it is now.

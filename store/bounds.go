@@ -95,7 +95,7 @@ const (
 	maxBulk    = 16 << 30 // bytes of all of them
 
 	maxBulkValue = 1 << 20 // bytes of one
-	maxBulkPart  = 1 << 30 // bytes of a bucket
+	maxBulkPart  = 1 << 29 // bytes of a bucket, which is one frame of a snapshot
 	bulkSpare    = 1 << 28 // bytes that changes have on which nobody looks closely
 )
 

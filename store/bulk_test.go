@@ -88,6 +88,36 @@ func (b *bulk) mustBe(t failer, model map[Key]Record) {
 	}
 }
 
+// What was read stays as it was read when it is replaced in its place.
+func TestWhatWasReadOfABulkStays(t *testing.T) {
+	x := open(t, Config{})
+	put := func(state uint8) {
+		x.must(t, func(tx *Tx) error {
+			_, err := tx.PutObservation(Observation{ID: [16]byte{1}, State: state})
+			return err
+		})
+	}
+	put(1)
+	key := Key{KindObservation, [16]byte{1}}
+	read := append(x.recordsOf(map[Key]struct{}{key: {}}), x.all()...)
+	x.ScanBucket(bucketOf(xxhash.Sum64(key.ID[:])), func(r Record) bool {
+		put(2)
+		read = append(read, r)
+		return true
+	})
+	if len(read) != 3 {
+		t.Fatalf("read %v", read)
+	}
+	for i := range read {
+		if o, err := decodeObservation(key.ID, read[i].Value); o.State != 1 || err != nil {
+			t.Errorf("reader %d has state %d by now, %v", i, o.State, err)
+		}
+	}
+	if o, _ := x.Observation(key.ID); o.State != 2 {
+		t.Errorf("it is %+v", o)
+	}
+}
+
 // What replaces and drops for long takes no more memory for it.
 func TestBulkDoesNotGrowByChanges(t *testing.T) {
 	var b bulk

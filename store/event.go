@@ -267,7 +267,7 @@ func (t *Table) raiseEvents(floor uint64, most int) (raised bool, err error) {
 	err = t.Update(func(tx *Tx) error {
 		version := t.clock.next() // none is newer
 		floor = min(floor, version.Clock)
-		if raised = floor > t.floors.clock; raised {
+		if raised = floor > max(t.floors.clock, tx.floor(KindEvent)); raised {
 			tx.group.put(Record{Key: Key{Kind: KindEvent}, Version: version, Value: encodeFloor(floor)})
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -304,4 +305,47 @@ func TestManyEventsAreForgottenInPieces(t *testing.T) {
 		t.Errorf("%d are left, want 2", got)
 	}
 	x.mustCount(t, "in the end")
+}
+
+// What was forgotten may happen again, at once, and is still there after a restart.
+func TestAForgottenEventHappensAgain(t *testing.T) {
+	dir := t.TempDir()
+	clock := newStopped()
+	x := open(t, Config{Clock: clock.time, Journal: openDir(t, dir)})
+	for i := range 2 * sinkRecords {
+		x.emit(t, happened(i))
+	}
+	last := happened(2*sinkRecords - 1)
+	clock.advance(time.Hour)
+	if raised, err := x.raiseEvents(clockAt(clock.time()), 0); !raised || err != nil {
+		t.Fatal(raised, err)
+	}
+	last.Message = "again"
+	x.emit(t, last)
+	x.sinkAll()
+	for _, when := range []string{"at once", "after a restart"} {
+		if got := messages(x.events(Version{})); !slices.Equal(got, []string{"again"}) || x.NumEvents() != 1 {
+			t.Errorf("%s: %d events: %q", when, x.NumEvents(), got)
+		}
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+		x = open(t, Config{Clock: clock.time, Journal: openDir(t, dir)})
+	}
+}
+
+// TestFloorsOfOneGroup: of floors that are written together the greatest stands.
+func TestFloorsOfOneGroup(t *testing.T) {
+	x := open(t, Config{})
+	for range 3 {
+		x.must(t, func(tx *Tx) error { _, err := tx.Emit(Event{ID: NewEventID(), Type: "a"}); return err })
+	}
+	high := worldEpoch + uint64(1)
+	x.must(t, func(tx *Tx) error {
+		tx.write(Key{Kind: KindEvent}, encodeFloor(high))
+		if got := tx.floor(KindEvent); got != high {
+			t.Errorf("the floor is %d, want %d as another change has just written it", got, high)
+		}
+		return nil
+	})
 }

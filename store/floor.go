@@ -54,6 +54,13 @@ func decodeFloor(value []byte) (uint64, error) {
 	return floor, d.err
 }
 
+// floor returns the floor of a kind as this change finds it, which another that is made
+// together with it may have raised.
+func (tx *Tx) floor(kind Kind) uint64 {
+	floor, _ := decodeFloor(tx.current(kind, [16]byte{}).Value) // 0 if there is none
+	return floor
+}
+
 // checkFloor fails if a floor is above its own record: none is in the future.
 func (r *Record) checkFloor() error {
 	floor, err := decodeFloor(r.Value)

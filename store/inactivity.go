@@ -1,6 +1,10 @@
 package store
 
-import "github.com/cespare/xxhash/v2"
+import (
+	"bytes"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // Inactivity identifies since what deactivation a complete tenant is inactive: a number
 // that is the same on all gateways with the same records, is not 0, and is another once
@@ -38,5 +42,6 @@ func inactivity(tenant *Tenant, activation Record) (uint64, bool) {
 // Event returns the event with the given id.
 func (tx *Tx) Event(id EventID) (Event, bool) {
 	r := tx.current(KindEvent, id)
+	r.Value = bytes.Clone(r.Value) // it may be a part of what others write over after this change
 	return EventOf(&r)
 }

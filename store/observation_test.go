@@ -114,10 +114,21 @@ func TestSlotsFollowAfterARestart(t *testing.T) {
 		x.must(t, func(tx *Tx) error { _, err := tx.PutObservation(Observation{ID: id, State: state}); return err })
 	}
 	acme, vms := x.tenant(t, "acme"), []BIOSID{{1}, {2}, {3}, {4}}
+	late := func(id BIOSID) { // registered elsewhere, of which the observation was heard first
+		y := open(t, Config{Node: "y"})
+		tenant, _ := x.Record(Key{KindTenant, acme})
+		y.apply(t, tenant)
+		y.vm(t, id, acme, "vm")
+		for _, kind := range []Kind{KindVM, KindPlacement} {
+			r, _ := y.Record(Key{kind, id})
+			x.apply(t, r)
+		}
+	}
 	amiss(vms[2], 3)
-	for _, id := range vms[:3] {
+	for _, id := range vms[:2] {
 		x.vm(t, id, acme, "vm")
 	}
+	late(vms[2])
 	amiss(vms[0], 1)
 	if err := x.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
@@ -125,7 +136,7 @@ func TestSlotsFollowAfterARestart(t *testing.T) {
 	amiss(vms[0], 0)
 	amiss(vms[1], 2)
 	amiss(vms[3], 2)
-	x.vm(t, vms[3], acme, "vm")
+	late(vms[3])
 	for range 2 {
 		if err := x.Close(); err != nil {
 			t.Fatal(err)
@@ -142,5 +153,20 @@ func TestSlotsFollowAfterARestart(t *testing.T) {
 		if err := x.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestANewVMIsWell: what is told of a VM by a gateway that has not heard that it is
+// unregistered is not of the VM that is registered with its id later.
+func TestANewVMIsWell(t *testing.T) {
+	x := open(t, Config{})
+	id, acme := BIOSID{1}, x.tenant(t, "acme")
+	x.vm(t, id, acme, "first")
+	x.must(t, func(tx *Tx) error { _, err := tx.DeleteVM(id); return err })
+	x.must(t, func(tx *Tx) error { _, err := tx.PutObservation(Observation{ID: id, State: 2}); return err })
+	x.vm(t, id, acme, "second")
+	slot, _ := x.Lookup(&id)
+	if _, ok := x.Observation(id); ok || slot.Amiss() {
+		t.Errorf("the second VM has the observation of the first; amiss %v", slot.Amiss())
 	}
 }

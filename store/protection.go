@@ -190,7 +190,7 @@ func (t *Table) Protections(fn func(*Protection) bool) {
 func (t *Table) ForgetProtection(before Day) (int, error) {
 	_, was := t.dropped()
 	err := t.Update(func(tx *Tx) error {
-		if before = min(before, DayOf(tx.now)); before > t.floors.day {
+		if before = min(before, DayOf(tx.now)); before > max(t.floors.day, Day(tx.floor(KindProtection))) {
 			tx.write(Key{Kind: KindProtection}, encodeFloor(uint64(before)))
 		}
 		return nil

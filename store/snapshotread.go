@@ -216,6 +216,7 @@ func (t *Table) loadRecords(each func(func(Record) error) error) error {
 			err = t.commit(&tx.group.stage)
 		}
 		tx.group.stage = stage{}
+		t.sinkAll()
 		return err
 	}
 	err := each(func(r Record) error {
@@ -230,7 +231,8 @@ func (t *Table) loadRecords(each func(func(Record) error) error) error {
 			winner.Value = bytes.Clone(winner.Value) // a large buffer is not to stay for it
 			tx.group.put(winner)
 		}
-		if len(tx.group.rows) >= batch {
+		// What comes behind a floor must not meet what it has dropped, nor find no room for it.
+		if len(tx.group.rows) >= batch || r.Key.isFloor() {
 			return flush()
 		}
 		return nil

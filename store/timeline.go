@@ -113,7 +113,7 @@ func (l *timeline) cut(before uint64, most int, fn func(ref)) (all bool) {
 		if s.refs = s.refs[take:]; len(s.refs) > 0 {
 			return take == n
 		}
-		l.spans = slices.Delete(l.spans, 0, 1)
+		l.spans[0], l.spans = nil, l.spans[1:]
 	}
 	return true
 }

@@ -31,6 +31,9 @@ func (tx *Tx) PutVM(vm VM) (bool, error) {
 		row.ID = NewVMID()
 	}
 	tx.supersede(&row, old)
+	if !old.live { // what was told of one that had the id before, by who did not know that it had gone
+		tx.put(KindObservation, vm.BIOS, nil)
+	}
 	registered := !old.exact || old.row != row
 	if registered {
 		tx.putVM(have.at[0], Key{KindVM, vm.BIOS}, row.append(tx.group.emptyValue()))

@@ -36,7 +36,8 @@ type assembly struct {
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
 	sinks    *sink.Sinks
-	watching atomic.Pointer[watch.Watch] // nil before it is served
+	feed     *watch.Feed
+	watching *watch.Watch
 	book     *protection.Book
 	reports  *protection.Files
 
@@ -89,6 +90,9 @@ func (a *assembly) open(ctx context.Context) error {
 			a.failed <- fmt.Errorf("the table: %w", err)
 		}
 	})
+	if err := a.newWatch(); err != nil {
+		return err
+	}
 	if err := a.join(); err != nil {
 		return err
 	}
@@ -153,8 +157,8 @@ func (a *assembly) serve() error {
 	if err != nil {
 		return err
 	}
-	metrics, feed := new(agentapi.Metrics), watch.NewFeed()
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: feed, Connections: c.ProtectionReports})
+	metrics := new(agentapi.Metrics)
+	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed, Connections: c.ProtectionReports})
 	if err != nil {
 		return err
 	}
@@ -188,9 +192,7 @@ func (a *assembly) serve() error {
 	a.ops.Show(a.table, a.selector)
 	a.probe()
 	a.startProtection()
-	if err := a.startWatch(feed); err != nil {
-		return err
-	}
+	a.startWatch()
 	a.startEvents(admin)
 	a.serveAgents(agents)
 	a.serveAdmin(admin, integration)

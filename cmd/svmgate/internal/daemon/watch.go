@@ -8,21 +8,24 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/watch"
 )
 
-// startWatch makes events of what the feed has, and of what becomes of SVMs and gateways.
-func (a *assembly) startWatch(feed *watch.Feed) error {
+// newWatch makes what makes events of agents' notices, and of what becomes of SVMs and
+// gateways. It is there before other gateways are: to catch up with them may bring up
+// conflicts.
+func (a *assembly) newWatch() (err error) {
 	c := &a.settings.Config
-	cfg := watch.Config{Table: a.table, Feed: feed, Self: c.NodeName, LicenseWarning: c.LicenseWarning, Protection: a.book, Log: a.opt.Log}
-	if a.replica != nil {
+	a.feed = watch.NewFeed()
+	cfg := watch.Config{Table: a.table, Feed: a.feed, Self: c.NodeName, LicenseWarning: c.LicenseWarning, Protection: a.book, Log: a.opt.Log}
+	if c.Clustered() {
 		cfg.Clock, cfg.Ask, cfg.Members = a.clock.Now, a.ask(aboutWatch), a.gateways
 	}
-	w, err := watch.New(cfg)
-	if err != nil {
-		return err
-	}
-	a.show(ops.WatchFamilies(w))
-	a.work.Go(func() { w.Run(a.life) })
-	a.watching.Store(w)
-	return nil
+	a.watching, err = watch.New(cfg)
+	return err
+}
+
+// startWatch lets it watch, once the planes are about to answer.
+func (a *assembly) startWatch() {
+	a.show(ops.WatchFamilies(a.watching))
+	a.work.Go(func() { a.watching.Run(a.life) })
 }
 
 // gateways are those that are known.
@@ -54,17 +57,11 @@ func (a *assembly) answer(ctx context.Context, gateway string, question []byte) 
 	}
 	switch question[0] {
 	case aboutWatch:
-		if w := a.watching.Load(); w != nil {
-			return w.Answer(ctx, gateway, question[1:])
-		}
-		return nil, errNotServed
+		return a.watching.Answer(ctx, gateway, question[1:])
 	case aboutReports:
 		return a.reports.Answer(question[1:])
 	}
 	return nil, errNotUnderstood
 }
 
-var (
-	errNotUnderstood = errors.New("this release does not understand what it is asked")
-	errNotServed     = errors.New("this gateway does not serve yet")
-)
+var errNotUnderstood = errors.New("this release does not understand what it is asked")

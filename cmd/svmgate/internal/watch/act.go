@@ -44,9 +44,12 @@ func told(o *store.Observation, it *item) bool {
 	return o.State == vmWithout
 }
 
-// due reports whether a failed update is to be told.
-func due(o *store.Observation, now time.Time) bool {
-	return o.Repeated.IsZero() || now.Sub(o.Repeated.Time) >= UpdateFailedEvery
+// dueIn returns how long it is until a failed update may be told; not above 0 if it may.
+func dueIn(o *store.Observation, now time.Time) time.Duration {
+	if o.Repeated.IsZero() {
+		return 0
+	}
+	return o.Repeated.Add(UpdateFailedEvery).Sub(now)
 }
 
 // act acts on the batch, in one change.
@@ -111,7 +114,7 @@ func actOn(tx *store.Tx, it *item) error {
 		_, err := tx.PutObservation(o)
 		return err
 	case UpdateFailed:
-		if !due(&o, tx.Now()) {
+		if dueIn(&o, tx.Now()) > 0 {
 			return nil
 		}
 		id := store.OccasionID(AgentUpdateFailed, vm.BIOS, millis(vm.Created), millis(o.Repeated))

@@ -325,6 +325,33 @@ func TestFailedUpdates(t *testing.T) {
 	})
 }
 
+// An agent that tries every two hours, now a little earlier, now later, is told of as often.
+func TestFailedUpdatesEveryTwoHours(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		g := newGateway(t, store.Config{})
+		g.tenant(1, store.Complete)
+		g.vm(1, 1)
+		g.vm(2, 1)
+		begin := time.Now()
+		const times = 5
+		for i := range times {
+			time.Sleep(time.Until(begin.Add(time.Duration(i)*watch.UpdateFailedEvery + time.Duration(i%2)*-20*time.Second)))
+			g.say(1, 1, `{"updateFailed":true}`)
+			g.say(1, 1, `{"updateFailed":true}`)
+			time.Sleep(time.Until(begin.Add(time.Duration(i)*watch.UpdateFailedEvery + time.Minute)))
+			g.say(2, 1, `{"updateFailed":true}`)
+			time.Sleep(10 * time.Minute)
+			g.say(2, 1, `{"updateFailed":true}`)
+		}
+		time.Sleep(time.Minute)
+		for _, vm := range []int{1, 2} {
+			if n := len(g.events(vmID(vm))); n != times {
+				t.Errorf("%d events of VM %d, want %d", n, vm, times)
+			}
+		}
+	})
+}
+
 // What agents say of their connections reaches who keeps account of protection.
 func TestConnectionsAreSaid(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -337,8 +364,11 @@ func TestConnectionsAreSaid(t *testing.T) {
 		g.say(1, 1, `{"connectedTo":"`+svmID(1).String()+`"}`)
 		time.Sleep(time.Second)
 		want := []watch.Notice{{VM: vmID(1), What: watch.Connected}, {VM: vmID(1), What: watch.Disconnected}, {VM: vmID(1), What: watch.Connected}}
-		if !slices.Equal(g.said.list, want) {
-			t.Errorf("said was %v, want %v", g.said.list, want)
+		g.said.mu.Lock()
+		got := slices.Clone(g.said.list)
+		g.said.mu.Unlock()
+		if !slices.Equal(got, want) {
+			t.Errorf("said was %v, want %v", got, want)
 		}
 		g.want("connections", vmID(1))
 	})
@@ -368,4 +398,37 @@ func (j journal) Replay(fn func(store.Record) error) error {
 		}
 	}
 	return nil
+}
+
+// What a gateway finds out while it catches up with others, before it watches, is told.
+func TestConflictsBeforeItRuns(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		other := openGateway(t, store.Config{Node: "b"})
+		g := openGateway(t, store.Config{Node: "a"})
+		other.tenant(1, store.Complete)
+		learn := func() {
+			_, err := g.table.Apply(store.Batch{Records: recordsOf(other.table), From: "b"})
+			check(t, err)
+		}
+		learn()
+		other.activate(1, false)
+		time.Sleep(time.Second)
+		g.activate(1, true) // it does not know
+		w, err := watch.New(watch.Config{Table: g.table})
+		check(t, err)
+		learn()
+		time.Sleep(time.Minute)
+		if n := g.count(string(store.TenantConflict)); n != 0 {
+			t.Fatalf("%d events before it runs", n)
+		}
+		life, end := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { w.Run(life); close(done) }()
+		time.Sleep(5 * time.Second)
+		if n := g.count(string(store.TenantConflict)); n != 1 {
+			t.Errorf("%d events %s, want 1", n, store.TenantConflict)
+		}
+		end()
+		<-done
+	})
 }

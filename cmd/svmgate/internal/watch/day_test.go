@@ -146,20 +146,17 @@ func (d *day) check(lasts time.Duration) {
 	for n := range d.vms {
 		if d.noSVM[n] == 1 {
 			once++
-		} else if once > n-10 {
+		} else if once > n-10 { // not a hundred thousand lines
 			d.t.Errorf("VM %d: %d events %s, want 1", n, d.noSVM[n], watch.AgentNoSVM)
 		}
 		failures += len(d.failed[n])
 		if len(d.failed[n]) > most || len(d.failed[n]) < most-2 {
-			d.t.Errorf("VM %d: %d events %s, want at most %d", n, len(d.failed[n]), watch.AgentUpdateFailed, most)
+			d.t.Errorf("VM %d: %d events %s, want %d, or one or two less", n, len(d.failed[n]), watch.AgentUpdateFailed, most)
 		}
 		for i := 1; i < len(d.failed[n]); i++ {
 			if gap := d.failed[n][i].Sub(d.failed[n][i-1]); gap < watch.UpdateFailedEvery {
 				d.t.Errorf("VM %d: two failed updates are told within %v", n, gap)
 			}
-		}
-		if d.t.Failed() && n > 10_000 {
-			break
 		}
 	}
 	if once != d.vms {

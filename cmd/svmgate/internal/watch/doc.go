@@ -24,7 +24,7 @@
 //     deactivation of its tenant, whatever happens, and once for a VM and a time without
 //     an SVM, which ends when the VM is given one.
 //   - agent.update_failed: an agent says that an update failed. Two of a VM are never
-//     within [UpdateFailedEvery].
+//     within [UpdateFailedEvery]. One that is a little too early waits, others are not told.
 //   - svm.down and svm.up: an SVM that was up on this gateway is down; it is up again
 //     since it reported. One that drains is not down. One that is forgotten is not
 //     heard of again.

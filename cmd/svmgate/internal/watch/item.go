@@ -54,7 +54,7 @@ func (w *Watch) isNews(it *item) bool {
 	case Regained:
 		return !inactive && o.State != 0
 	case UpdateFailed:
-		return due(&o, w.cfg.Clock())
+		return dueIn(&o, w.cfg.Clock()) <= early
 	}
 	return false
 }
@@ -80,6 +80,7 @@ func (w *Watch) sort(it item, now time.Time) {
 		w.tell(to, it)
 	case !r.settled(it.VM, "", now), it.told && w.isAhead(&it):
 		w.postpone(it, now, time.Second)
+	case it.What == UpdateFailed && w.isEarly(&it, now):
 	default:
 		if w.batch = append(w.batch, it); len(w.batch) == cap(w.batch) {
 			w.act(now)
@@ -98,6 +99,24 @@ func (w *Watch) isAhead(it *item) bool {
 	return !inactive || cause != it.cause
 }
 
+// early is how much too early a failed update may be told and count all the same. Agents
+// try every two hours: if each second time were a moment too early, half of it would be
+// lost.
+const early = time.Minute
+
+// isEarly reports whether a failed update is told a little too early. Then it waits.
+func (w *Watch) isEarly(it *item, now time.Time) bool {
+	o, _ := w.cfg.Table.Observation(it.VM)
+	wait := dueIn(&o, w.cfg.Clock())
+	if wait <= 0 || wait > early {
+		return false
+	}
+	wait += time.Second - 1 // to whole seconds
+	it.until = max(it.until, now.Add(wait+keepFor).Unix())
+	w.postpone(*it, now, min(wait, maxWait))
+	return true
+}
+
 // postpone sorts an item again after some seconds.
 func (w *Watch) postpone(it item, now time.Time, wait time.Duration) {
 	if !w.later.add(it, now, wait) {
@@ -112,7 +131,10 @@ type wheel struct {
 	at    int64 // the second whose slot was taken last
 }
 
-// add puts an item in, to be taken after a wait of 1 to 15 seconds, and reports whether
+// maxWait is how long an item may be in a wheel.
+const maxWait = 15 * time.Second
+
+// add puts an item in, to be taken after a wait of 1 second to maxWait, and reports whether
 // there was room.
 func (l *wheel) add(it item, now time.Time, wait time.Duration) bool {
 	if l.n >= maxLater {

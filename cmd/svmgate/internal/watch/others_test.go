@@ -80,7 +80,13 @@ func among(t *testing.T, o *others) (*Watch, *store.Table) {
 // register registers VMs of a tenant that is inactive.
 func register(t *testing.T, table *store.Table, vms ...store.BIOSID) {
 	t.Helper()
-	err := table.Update(func(tx *store.Tx) error {
+	if err := registerIn(table, vms...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func registerIn(table *store.Table, vms ...store.BIOSID) error {
+	return table.Update(func(tx *store.Tx) error {
 		if _, err := tx.PutTenant(store.Tenant{ID: store.TenantID{1}, Name: "acme", Discovery: store.DefaultDiscovery()}); err != nil {
 			return err
 		}
@@ -91,9 +97,6 @@ func register(t *testing.T, table *store.Table, vms ...store.BIOSID) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // ownedBy returns n things that a gateway of some owns.
