@@ -131,6 +131,7 @@ func TestFilters(t *testing.T) {
 			}
 			for _, limit := range []int{1, 7, 1000} {
 				var got []store.EventID
+				pages := 0
 				for after, next := (store.Version{}), "-"; next != ""; {
 					page, _ := a.eventPage(f.start(after), &f, limit)
 					for _, e := range page.Items {
@@ -139,11 +140,15 @@ func TestFilters(t *testing.T) {
 					if len(page.Items) > limit {
 						t.Fatalf("%s by %d: a page of %d", name, limit, len(page.Items))
 					}
+					pages++
 					next = page.Next
 					after, _ = parseCursor(next)
 				}
 				if !slices.Equal(got, want) {
 					t.Errorf("%s by %d: %d events, want %d", name, limit, len(got), len(want))
+				}
+				if most := max(1, (len(want)+limit-1)/limit); strings.HasPrefix(name, "to") && pages > most {
+					t.Errorf("%s by %d: %d pages, want %d at most: what comes later need not be looked at", name, limit, pages, most)
 				}
 			}
 		}

@@ -223,11 +223,12 @@ func TestStreamThatHadNothingGoesOn(t *testing.T) {
 		defer a.table.Close()
 		for range 2 { // with an empty feed, and with one that is not
 			time.Sleep(time.Second)
+			begin := time.Now()
 			m, err := readMessage(newStream(a, eventFilter{}))
 			check(t, err)
 			v, ok := parseCursor(m.id)
-			if !ok {
-				t.Fatalf("first message %+v, want an id", m)
+			if !ok || time.Since(begin) > 0 {
+				t.Fatalf("first message %+v after %s, want an id at once", m, time.Since(begin))
 			}
 			id := store.NewEventID()
 			emit(t, a.table, store.Event{ID: id, Type: "svm.up"})
