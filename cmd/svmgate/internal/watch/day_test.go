@@ -12,7 +12,7 @@ import (
 
 var (
 	dayVMs  = flag.Int("day.vms", 1000, "VMs of TestDay; 200 with -short")
-	dayTime = flag.Duration("day.time", 130*time.Minute, "how much virtual time TestDay takes; an hour with -short")
+	dayTime = flag.Duration("day.time", 130*time.Minute, "how much virtual time TestDay takes; 15 minutes with -short")
 )
 
 // TestDay is a day of three gateways after a tenant was deactivated. Its agents ask every
@@ -23,7 +23,7 @@ var (
 func TestDay(t *testing.T) {
 	vms, lasts := *dayVMs, *dayTime
 	if testing.Short() {
-		vms, lasts = min(vms, 200), min(lasts, time.Hour)
+		vms, lasts = min(vms, 200), min(lasts, 15*time.Minute)
 	}
 	inWorld(t, 3, func(t *testing.T, h *world) {
 		d := &day{t: t, world: h, vms: vms, seen: map[store.EventID]bool{}, noSVM: make([]uint8, vms), failed: make([][]time.Time, vms)}

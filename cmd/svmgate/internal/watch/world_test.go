@@ -229,6 +229,14 @@ func told(r store.Record) cluster.Record {
 	return cluster.Record{Key: cluster.Key{Kind: uint8(r.Key.Kind), ID: r.Key.ID}, Version: cluster.Version(r.Version), Value: r.Value}
 }
 
+// inLongWorld is inWorld for what takes an hour.
+func inLongWorld(t *testing.T, nodes int, fn func(*testing.T, *world)) {
+	if testing.Short() {
+		t.Skip("an hour of virtual time")
+	}
+	inWorld(t, nodes, fn)
+}
+
 func inWorld(t *testing.T, nodes int, fn func(*testing.T, *world)) {
 	synctest.Test(t, func(t *testing.T) { fn(t, newWorld(t, nodes)) })
 }
@@ -381,7 +389,7 @@ func TestPartition(t *testing.T) {
 
 // After a cut an outage is told as before it, though one side's count of outages was lost.
 func TestOutagesAfterAPartition(t *testing.T) {
-	inWorld(t, 2, func(t *testing.T, h *world) {
+	inLongWorld(t, 2, func(t *testing.T, h *world) {
 		h.gateway(0).tenant(1, store.Simple)
 		h.gateway(0).vm(1, 1)
 		time.Sleep(2 * time.Second)
@@ -430,7 +438,7 @@ func TestOutagesAfterAPartition(t *testing.T) {
 
 // An SVM that falls silent, one that comes back, and one that is full are told once.
 func TestSVMsAmongGateways(t *testing.T) {
-	inWorld(t, 3, func(_ *testing.T, h *world) {
+	inLongWorld(t, 3, func(_ *testing.T, h *world) {
 		const svms = 30
 		for n := range svms {
 			h.gateway(n%3).reporting(n+1, 101, func(s *store.SVM) { s.HardCap = 100 })
