@@ -32,16 +32,8 @@ const (
 	maxCredential  = 1024     // bytes of a name or a password
 )
 
-// ReadCredentials reads the file of ksc-credentials and returns the account for each of
-// urls, which are those of [Config]. The file must be its owner's alone. It maps URLs to
-// a user and a password, and "default" to those for every URL that it does not name:
-//
-//	default:                    {user: gateway, password: …}
-//	https://ksc-2.example:13299: {user: gateway, password: …}
-//
-// A URL that is not among urls is refused: it is a slip more often than a plan. The
-// error names line and remedy, and shows nothing of the file that may be a password.
-func ReadCredentials(path string, urls []string) (map[string]Credential, error) {
+// readOwned returns the contents of a file with secrets, which must be its owner's alone.
+func readOwned(path, secrets string, most int) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("the file can not be read: %s", reason(err))
@@ -54,14 +46,31 @@ func ReadCredentials(path string, urls []string) (map[string]Credential, error) 
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is not a file")
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("others may read the passwords (mode %#o): chmod 600 %s", info.Mode().Perm(), path)
+		return nil, fmt.Errorf("others may read the %s (mode %#o): chmod 600 %s", secrets, info.Mode().Perm(), path)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxCredentials+1))
+	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the file can not be read: %s", reason(err))
-	case len(text) > maxCredentials:
-		return nil, fmt.Errorf("has more than %d bytes", maxCredentials)
+	case len(text) > most:
+		return nil, fmt.Errorf("has more than %d bytes", most)
+	}
+	return text, nil
+}
+
+// ReadCredentials reads the file of ksc-credentials and returns the account for each of
+// urls, which are those of [Config]. The file must be its owner's alone. It maps URLs to
+// a user and a password, and "default" to those for every URL that it does not name:
+//
+//	default:                    {user: gateway, password: …}
+//	https://ksc-2.example:13299: {user: gateway, password: …}
+//
+// A URL that is not among urls is refused: it is a slip more often than a plan. The
+// error names line and remedy, and shows nothing of the file that may be a password.
+func ReadCredentials(path string, urls []string) (map[string]Credential, error) {
+	text, err := readOwned(path, "passwords", maxCredentials)
+	if err != nil {
+		return nil, err
 	}
 	named, err := parseCredentials(text, urls)
 	if err != nil {

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -96,23 +94,9 @@ const (
 // ReadSecret returns the contents of events-webhook-secret-file without white space
 // around them. The file must be its owner's alone.
 func ReadSecret(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	text, err := readOwned(name, "secret", 2*mostSecret)
 	if err != nil {
-		return nil, fmt.Errorf("the file can not be read: %s", reason(err))
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the file can not be read: %s", reason(err))
-	case !info.Mode().IsRegular():
-		return nil, errors.New("is not a file")
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("others may read the secret (mode %#o): chmod 600 %s", info.Mode().Perm(), name)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, mostSecret+2))
-	if err != nil {
-		return nil, fmt.Errorf("the file can not be read: %s", reason(err))
+		return nil, err
 	}
 	if text = bytes.TrimSpace(text); len(text) < leastSecret || len(text) > mostSecret {
 		return nil, fmt.Errorf("has %d bytes; want a secret of %d to %d, such as that of `openssl rand -hex 32`", len(text), leastSecret, mostSecret)
