@@ -9,7 +9,7 @@ LINT     = bin/tools/golangci-lint
 # Where the race detector earns its time: what readers and writers share. Not where
 # one goroutine reads one damaged file after another.
 RACE      = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svmgate/internal/adminapi/... ./cmd/svmgate/internal/protection ./cmd/svmgate/internal/replica ./cmd/svmgate/internal/task ./cmd/svmgate/internal/tenancy ./cmd/svmgate/internal/watch
-RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden|MovingIsTheOracles|WhatIf|AboutToBeLarge|HashesThatAreNear|TakesItsTime|SteadyHour|WithoutReports|Flapping|ANewSVM|Sentences|StandsBeside|OrderOfArrival|SetsInNewWords|CrowdedSlots|BackupReadsChangesInParts|ExplainNewcomer|ChancesAgree|MovesComeToAnEnd|RatesOfAllSizes|WalkOfVMs|MaxKept|MaxResults|SupposedVMs|TableIsWhatWasWritten|TestDay$$|AFlood|TestMidnight|TestLargeReport
+RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden|MovingIsTheOracles|WhatIf|AboutToBeLarge|HashesThatAreNear|TakesItsTime|SteadyHour|WithoutReports|Flapping|ANewSVM|Sentences|StandsBeside|OrderOfArrival|SetsInNewWords|CrowdedSlots|BackupReadsChangesInParts|ExplainNewcomer|ChancesAgree|MovesComeToAnEnd|RatesOfAllSizes|WalkOfVMs|MaxKept|MaxResults|SupposedVMs|TableIsWhatWasWritten|TestDay$$|AFlood|TestMidnight|TestLargeReport|AForgottenEventHappensAgain|RunOfAClosedTable|AgreesWithAMap|AgreeWithAMap|SurviveKill9|AtMost64Bytes|ForgottenVMsGive|CollisionsAtTheEnd|ANameThatIsTaken
 
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
