@@ -1,12 +1,15 @@
 package adminapi
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/protection"
 	"github.com/svmgate/svmgate/store"
@@ -88,12 +91,21 @@ func TestSessions(t *testing.T) {
 		{"root", "/v1/svms/17/sessions", one, ndjson, 400, "invalid_id"},
 		{"root", sessionsPath, one, "text/csv", 415, "unsupported_media_type"},
 		{"root", sessionsPath, strings.Repeat("\n", maxSessions+1), ndjson, 413, "body_too_large"},
-		{"root", sessionsPath, strings.Repeat(" ", maxSessionBytes+1), ndjson, 413, "body_too_large"},
 		{"root", sessionsPath + "?x=1", one, ndjson, 400, "unknown_parameter"},
 	} {
 		if a := w.as(tt.account, "POST", tt.path, tt.body, "Content-Type", tt.media); a.status != tt.status || a.code() != tt.code {
 			t.Errorf("POST %s as %s: %d %s, want %d %s", tt.path, tt.account, a.status, a.code(), tt.status, tt.code)
 		}
+	}
+	// Of a body that is too long the rest is not read, and who still sends it may miss the answer.
+	var ctx fasthttp.RequestCtx
+	ctx.Request.Header.SetMethod("POST")
+	ctx.Request.SetRequestURI(sessionsPath)
+	ctx.Request.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("root:"+password)))
+	ctx.Request.Header.SetContentType(ndjson)
+	ctx.Request.SetBodyStream(strings.NewReader(strings.Repeat(" ", maxSessionBytes+1)), maxSessionBytes+1)
+	if w.api.Handler(&ctx); ctx.Response.StatusCode() != 413 {
+		t.Errorf("a body that is too long: %d %s, want 413", ctx.Response.StatusCode(), ctx.Response.Body())
 	}
 }
 
