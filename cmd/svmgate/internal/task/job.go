@@ -30,7 +30,8 @@ type Job struct {
 	fresh    bool // Do has never been called, by nobody
 	entering bool // guarded by the runner's mu: not in its queue yet
 	undoing  bool
-	result   int // bytes of it
+	inDoubt  bool // only the next start can tell what of it is on disk
+	result   int  // bytes of it
 }
 
 // wipe makes the secret unreadable, if it can.
@@ -111,7 +112,8 @@ func (j *Job) run() {
 // left reports whether the task stays as it is: the gateway stops, or must, because only
 // the next start can tell what of the task is on disk. It may be that it is Completed.
 func (j *Job) left(why error) bool {
-	return j.runner.life.Err() != nil || errors.Is(why, store.ErrClosed) || errors.Is(why, store.ErrInDoubt)
+	j.inDoubt = j.inDoubt || errors.Is(why, store.ErrClosed) || errors.Is(why, store.ErrInDoubt)
+	return j.inDoubt || j.runner.life.Err() != nil
 }
 
 // work returns nil when the task is Completed, and otherwise why it can not be.

@@ -208,6 +208,8 @@ func TestCompletedInDoubt(t *testing.T) {
 		r := start(t, table, p)
 		id := begin(t, r, Spec{Procedure: p})
 		pass(2 * Persist)
+		r.look(id) // heard of late
+		pass(time.Minute)
 		kill(r)
 		is(t, table, id, store.TaskRunning, nil)
 		d.fill(false)

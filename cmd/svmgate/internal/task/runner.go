@@ -173,12 +173,15 @@ func (r *Runner) dispatch() {
 }
 
 // remove forgets a job that has ended, or never began, and lets others have its place.
+// One in doubt stays known: what is heard of it late would have it undone.
 func (r *Runner) remove(j *Job) {
 	j.wipe()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	j.cancel(nil)
-	delete(r.jobs, j.Task.ID)
+	if !j.inDoubt {
+		delete(r.jobs, j.Task.ID)
+	}
 	r.kept++
 	r.results += j.result
 	r.dispatch()
