@@ -25,7 +25,7 @@ var imports = map[string][]string{
 	"cluster":   nil, // records are key, version and bytes, by interfaces of its own
 	"bench":     {"discovery", "store"},
 	"examples":  {"cluster", "discovery", "store"},
-	"cmd":       {"cluster", "discovery", "store"},
+	"cmd":       {"bench", "cluster", "discovery", "store"}, // svmgate bench and svmgate plan
 }
 
 // keeps says in which folders alone a module of others may be imported: what
