@@ -317,3 +317,24 @@ func (t *tally) add(o *tally) {
 	t.lag.Merge(o.lag)
 	t.last = max(t.last, o.last)
 }
+
+func (r *run) result(t *tally) *Result {
+	arrivals := "constant"
+	if r.cfg.Poisson {
+		arrivals = "poisson"
+	}
+	step := Step{
+		Purpose: "rate", Asked: r.cfg.Rate, Scheduled: t.scheduled, Answered: t.answered, Seconds: t.last.Seconds(), Errors: t.errors,
+		Latency: percentiles(t.latency), Service: percentiles(t.service), Lag: percentiles(t.lag),
+	}
+	if t.last > 0 {
+		step.RateAchieved = float64(t.answered) / t.last.Seconds()
+	}
+	return &Result{
+		Tool: tool, Started: r.start, Machine: ThisMachine(), Steps: []Step{step},
+		Asked: Asked{
+			Target: r.cfg.Target, Arrivals: arrivals, Connections: r.cfg.Connections,
+			Profile: Profile{Connections: "keepAlive", TLS: "none"}, Agents: len(r.cfg.Agents), Query: r.cfg.Query, Seed: r.cfg.Seed,
+		},
+	}
+}

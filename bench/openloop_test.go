@@ -53,16 +53,16 @@ func TestStallShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Answered != requests || len(res.Errors) > 0 {
-		t.Fatalf("answered %d of %d, errors %v", res.Answered, requests, res.Errors)
+	if res.Steps[0].Answered != requests || len(res.Steps[0].Errors) > 0 {
+		t.Fatalf("answered %d of %d, errors %v", res.Steps[0].Answered, requests, res.Steps[0].Errors)
 	}
-	if got := time.Duration(res.Latency.P99) * time.Microsecond; got < stall*2/3 {
+	if got := time.Duration(res.Steps[0].Latency.P99) * time.Microsecond; got < stall*2/3 {
 		t.Errorf("p99 of the latency = %v: a stall of %v is hidden", got, stall)
 	}
-	if res.Service.P99 >= res.Latency.P99/2 {
-		t.Errorf("p99 as a closed loop has it = %d µs, from the time due %d µs: want less than half", res.Service.P99, res.Latency.P99)
+	if res.Steps[0].Service.P99 >= res.Steps[0].Latency.P99/2 {
+		t.Errorf("p99 as a closed loop has it = %d µs, from the time due %d µs: want less than half", res.Steps[0].Service.P99, res.Steps[0].Latency.P99)
 	}
-	if got := time.Duration(res.Service.Max) * time.Microsecond; got < stall {
+	if got := time.Duration(res.Steps[0].Service.Max) * time.Microsecond; got < stall {
 		t.Errorf("the slowest request took %v, want %v", got, stall)
 	}
 }
@@ -88,10 +88,10 @@ func TestRate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := res.Scheduled; n < 850 || n > 1150 || poisson == (n == 1000) {
+		if n := res.Steps[0].Scheduled; n < 850 || n > 1150 || poisson == (n == 1000) {
 			t.Errorf("poisson=%v: %d requests in half a second, want 1000", poisson, n)
 		}
-		if res.Answered != res.Scheduled || len(res.Errors) > 0 || res.RateAchieved < 500 {
+		if res.Steps[0].Answered != res.Steps[0].Scheduled || len(res.Steps[0].Errors) > 0 || res.Steps[0].RateAchieved < 500 {
 			t.Errorf("poisson=%v: %+v", poisson, res)
 		}
 		if len(paths) < 90 {
@@ -124,8 +124,8 @@ func TestErrorsByKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Errors["status 404"] != 10 || res.Errors["timeout"] != 10 || res.Errors["connection closed"] != 10 || res.Answered != 20 {
-		t.Errorf("answered %d, errors %v; want 20 and 10 of each of status 404, timeout, connection closed", res.Answered, res.Errors)
+	if res.Steps[0].Errors["status 404"] != 10 || res.Steps[0].Errors["timeout"] != 10 || res.Steps[0].Errors["connection closed"] != 10 || res.Steps[0].Answered != 20 {
+		t.Errorf("answered %d, errors %v; want 20 and 10 of each of status 404, timeout, connection closed", res.Steps[0].Answered, res.Steps[0].Errors)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestNobodyListens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Errors["connection refused"] != 20 || res.Answered != 0 || res.Scheduled != 20 {
+	if res.Steps[0].Errors["connection refused"] != 20 || res.Steps[0].Answered != 0 || res.Steps[0].Scheduled != 20 {
 		t.Errorf("%+v", res)
 	}
 }
@@ -155,9 +155,9 @@ func TestBacklogIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dropped := res.Errors["dropped: backlog full"]
-	if dropped < 400 || res.Answered+dropped != 500 {
-		t.Errorf("dropped %d, answered %d of 500", dropped, res.Answered)
+	dropped := res.Steps[0].Errors["dropped: backlog full"]
+	if dropped < 400 || res.Steps[0].Answered+dropped != 500 {
+		t.Errorf("dropped %d, answered %d of 500", dropped, res.Steps[0].Answered)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestCancel(t *testing.T) {
 	})
 	cfg.Duration = time.Hour
 	res, err := Run(ctx, cfg)
-	if err != nil || res.Answered < 50 || res.Answered != res.Scheduled {
+	if err != nil || res.Steps[0].Answered < 50 || res.Steps[0].Answered != res.Steps[0].Scheduled {
 		t.Errorf("Run = %+v, %v", res, err)
 	}
 }
@@ -183,7 +183,7 @@ func TestCancelBetweenRequests(t *testing.T) {
 	cfg.Duration, cfg.Rate = time.Hour, 0.001
 	start := time.Now()
 	res, err := Run(ctx, cfg)
-	if err != nil || res.Scheduled != 1 || time.Since(start) > time.Minute {
+	if err != nil || res.Steps[0].Scheduled != 1 || time.Since(start) > time.Minute {
 		t.Errorf("Run = %+v, %v after %v", res, err, time.Since(start))
 	}
 }
@@ -230,8 +230,8 @@ func TestResultJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"go":"go1.`, `"cpus":`, `"rate":1000`, `"arrivals":"constant"`, `"seed":7`, `"scheduled":10`,
-		`"answered":10`, `"errors":{}`, `"latencyMicroseconds":{"min":`, `"p99.9":`, `"rateAchieved":`} {
+	for _, want := range []string{`"go":"go1.`, `"cpus":`, `"askedRate":1000`, `"arrivals":"constant"`, `"seed":7`, `"scheduled":10`,
+		`"answered":10`, `"errors":{}`, `"latencyMicroseconds":{"count":10,"min":`, `"p99.9":`, `"rateAchieved":`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)
 		}

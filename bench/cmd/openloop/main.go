@@ -123,11 +123,11 @@ func (o *options) run(ctx context.Context, rest []string, out io.Writer) error {
 		return err
 	}
 	bad := 0
-	for _, n := range result.Errors {
+	for _, n := range result.Steps[0].Errors {
 		bad += n
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d of %d requests were not answered with status 200", bad, result.Scheduled)
+		return fmt.Errorf("%d of %d requests were not answered with status 200", bad, result.Steps[0].Scheduled)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func TestCommand(t *testing.T) {
 	}
 	code, out, errOut := run("-target", server.URL, "-inventory", inventory, "-rate", "2000", "-count", "100")
 	var res bench.Result
-	if err := json.Unmarshal([]byte(out), &res); code != 0 || err != nil || res.Answered != 100 || res.Asked.Agents != 50 {
+	if err := json.Unmarshal([]byte(out), &res); code != 0 || err != nil || res.Steps[0].Answered != 100 || res.Asked.Agents != 50 {
 		t.Errorf("%d, %v: %s%s", code, err, out, errOut)
 	}
 	status = http.StatusServiceUnavailable
