@@ -158,7 +158,12 @@ func (a *assembly) serve() error {
 		return err
 	}
 	metrics := new(agentapi.Metrics)
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed, Connections: c.ProtectionReports})
+	agents, err := agentapi.New(agentapi.Config{
+		Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed, Connections: c.ProtectionReports,
+		MaxWaiting: cmp.Or(c.MaxWaiting, -1), // a setting of 0 means that none may
+		Closing:    a.streamsEnd(),
+		Ready:      func() bool { return a.life.Err() == nil }, // of a table that is set aside nobody is told
+	})
 	if err != nil {
 		return err
 	}
@@ -189,6 +194,7 @@ func (a *assembly) serve() error {
 	a.show(ops.SelectorFamilies(a.selector))
 	a.show(ops.LicenseFamilies(a.life, licenses))
 	a.show(agentFamilies(metrics))
+	a.show(waitFamilies(agents))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
 	a.startProtection()
