@@ -39,6 +39,7 @@ func (a *agent) ask() error {
 	if err != nil {
 		return err
 	}
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
