@@ -193,6 +193,9 @@ type ServerUse struct {
 	Gateways int    `json:"gateways"`
 	Version  string `json:"version"`
 
+	// Processors are those that the gateways may use.
+	Processors int `json:"processors"`
+
 	CPUSeconds float64 `json:"cpuSeconds"`
 
 	// CPUMicrosecondsPerRequest is CPUSeconds by the number of answers.
