@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -50,7 +49,11 @@ func (l *lab) close() error {
 // run starts a server that listens on addr, and waits until it accepts connections, or
 // until up says so.
 func (l *lab) run(addr netip.AddrPort, up func() error, program string, args ...string) (*process, error) {
-	p, err := start(l.serverCPU, l.dir, program, args...)
+	var env []string
+	if strings.HasPrefix(program, l.unpacked()) {
+		env = l.libraries()
+	}
+	p, err := start(l.serverCPU, l.dir, env, program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -165,14 +168,4 @@ func (l *lab) measureSize(p *process) error {
 	}
 	l.size = (sum + answers/2) / answers
 	return nil
-}
-
-// output returns the first line that a program says, or "".
-func output(program string, args ...string) string {
-	out, err := exec.Command(program, args...).CombinedOutput()
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line)
 }
