@@ -37,9 +37,6 @@ func newLab(o options) (*lab, error) {
 }
 
 func (l *lab) close() error {
-	for _, r := range l.rows {
-		r.close()
-	}
 	for _, p := range l.processes {
 		p.stop()
 	}
@@ -140,16 +137,26 @@ func (l *lab) constant(name string, settings ...string) (*process, error) {
 	return l.run(addr, nil, self, args...)
 }
 
-// ask adds a row: a server that is asked over connections that stay open.
-func (l *lab) ask(group, name, version string, p *process, conns, size int, q question) error {
-	a, err := newAsker(p.addr, conns, l.world.VMs, q, 1)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
+// ask adds a row: a server that is asked over connections that stay open. They are made
+// when it is asked for the first time, since servers close those that nobody uses.
+func (l *lab) ask(group, name, version string, p *process, conns, size int, q question) {
+	var a *asker
 	l.rows = append(l.rows, &row{
-		group: group, name: name, version: version, server: p, bytes: size, slice: a.slice, close: a.close,
+		group: group, name: name, version: version, server: p, bytes: size,
+		slice: func(lasts time.Duration) (_ int, err error) {
+			if a == nil {
+				if a, err = newAsker(p.addr, conns, l.world.VMs, q, 1); err != nil {
+					return 0, err
+				}
+			}
+			return a.slice(lasts)
+		},
+		close: func() {
+			if a != nil {
+				a.close()
+			}
+		},
 	})
-	return nil
 }
 
 // measureSize asks a gateway some agents' questions, to learn how long answers are.

@@ -74,12 +74,8 @@ func (l *lab) startWeb() error {
 	}
 	gateway := question{ask: l.world.get, answered: httpAnswer(isAssigned)}
 	constant := question{ask: l.world.get, answered: httpAnswer(isSize(l.size))}
-	if err := l.askWeb("svmgate, token", l.version(), token, gateway); err != nil {
-		return err
-	}
-	if err := l.askWeb("svmgate, no authentication", l.version(), none, gateway); err != nil {
-		return err
-	}
+	l.askWeb("svmgate, token", l.version(), token, gateway)
+	l.askWeb("svmgate, no authentication", l.version(), none, gateway)
 	for _, c := range []struct{ name, version string }{
 		{"fasthttp", moduleVersion("github.com/valyala/fasthttp")}, {"net/http", runtime.Version()},
 	} {
@@ -90,32 +86,28 @@ func (l *lab) startWeb() error {
 		if err != nil {
 			return err
 		}
-		if err := l.askWeb(c.name+", constant", c.version, p, constant); err != nil {
-			return err
-		}
+		l.askWeb(c.name+", constant", c.version, p, constant)
 	}
 	if !wants(l.peers, "nginx") {
 		return nil
 	}
 	p, version, err := l.startNginx()
-	if err == nil {
-		err = l.askWeb("nginx, constant", version, p, constant)
+	if err != nil {
+		l.skip("nginx", err)
+		return nil
 	}
-	l.skip("nginx", err)
+	l.askWeb("nginx, constant", version, p, constant)
 	return nil
 }
 
 // askWeb makes the rows of a server of HTTP.
-func (l *lab) askWeb(name, version string, p *process, q question) error {
+func (l *lab) askWeb(name, version string, p *process, q question) {
 	if wants(l.groups, "plain") {
-		if err := l.ask(plain, name, version, p, plainConns, l.size, q); err != nil {
-			return err
-		}
+		l.ask(plain, name, version, p, plainConns, l.size, q)
 	}
 	if wants(l.groups, "many") {
-		return l.ask(many, name, version, p, manyConns, l.size, q)
+		l.ask(many, name, version, p, manyConns, l.size, q)
 	}
-	return nil
 }
 
 // startStores starts those who keep a value for each VM. Each may be missing.
@@ -145,5 +137,6 @@ func (l *lab) askRedis() error {
 	if err != nil {
 		return err
 	}
-	return l.ask(plain, "Redis, GET", version, p, plainConns, l.size, question{ask: l.world.redisGet, answered: respAnswer(l.size)})
+	l.ask(plain, "Redis, GET", version, p, plainConns, l.size, question{ask: l.world.redisGet, answered: respAnswer(l.size)})
+	return nil
 }
