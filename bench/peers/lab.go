@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,9 +37,6 @@ func newLab(o options) (*lab, error) {
 }
 
 func (l *lab) close() error {
-	for _, r := range l.rows {
-		r.close()
-	}
 	for _, p := range l.processes {
 		p.stop()
 	}
@@ -50,7 +46,11 @@ func (l *lab) close() error {
 // run starts a server that listens on addr, and waits until it accepts connections, or
 // until up says so.
 func (l *lab) run(addr netip.AddrPort, up func() error, program string, args ...string) (*process, error) {
-	p, err := start(l.serverCPU, l.dir, program, args...)
+	var env []string
+	if strings.HasPrefix(program, l.unpacked()) {
+		env = l.libraries()
+	}
+	p, err := start(l.serverCPU, l.dir, env, program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -137,16 +137,26 @@ func (l *lab) constant(name string, settings ...string) (*process, error) {
 	return l.run(addr, nil, self, args...)
 }
 
-// ask adds a row: a server that is asked over connections that stay open.
-func (l *lab) ask(group, name, version string, p *process, conns, size int, q question) error {
-	a, err := newAsker(p.addr, conns, l.world.VMs, q, 1)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
+// ask adds a row: a server that is asked over connections that stay open. They are made
+// when it is asked for the first time, since servers close those that nobody uses.
+func (l *lab) ask(group, name, version string, p *process, conns, size int, q question) {
+	var a *asker
 	l.rows = append(l.rows, &row{
-		group: group, name: name, version: version, server: p, bytes: size, slice: a.slice, close: a.close,
+		group: group, name: name, version: version, server: p, bytes: size,
+		slice: func(lasts time.Duration) (_ int, err error) {
+			if a == nil {
+				if a, err = newAsker(p.addr, conns, l.world.VMs, q, 1); err != nil {
+					return 0, err
+				}
+			}
+			return a.slice(lasts)
+		},
+		close: func() {
+			if a != nil {
+				a.close()
+			}
+		},
 	})
-	return nil
 }
 
 // measureSize asks a gateway some agents' questions, to learn how long answers are.
@@ -165,14 +175,4 @@ func (l *lab) measureSize(p *process) error {
 	}
 	l.size = (sum + answers/2) / answers
 	return nil
-}
-
-// output returns the first line that a program says, or "".
-func output(program string, args ...string) string {
-	out, err := exec.Command(program, args...).CombinedOutput()
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line)
 }

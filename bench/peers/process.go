@@ -30,9 +30,10 @@ type process struct {
 
 // start starts a server on a processor; less than 0 means any. Its last words go into
 // the errors.
-func start(cpu int, dir, program string, args ...string) (*process, error) {
+func start(cpu int, dir string, env []string, program string, args ...string) (*process, error) {
 	said := new(tail)
 	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, said, said
 	// A group of its own, so that an interrupt is for this program alone and workers
 	// end with their master; and no server outlives a program that was killed.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/svmgate/svmgate/bench"
@@ -86,4 +87,14 @@ func (r *report) writeJSON(out io.Writer) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(r)
+}
+
+// groupOf sums up a group, whose ratios are to fasthttp.
+func groupOf(rows []*row) group {
+	against := rows[slices.IndexFunc(rows, func(r *row) bool { return strings.HasPrefix(r.name, "fasthttp") })]
+	g := group{Name: rows[0].group, Against: against.name}
+	for _, r := range rows {
+		g.Rows = append(g.Rows, lineOf(r, against))
+	}
+	return g
 }
