@@ -12,8 +12,12 @@ import (
 	"github.com/svmgate/svmgate/store"
 )
 
-// maxManagers bounds what asks the management plane at once.
-const maxManagers = 16
+// maxReporters bounds the reports that are sent at once, and maxSwitches the
+// tenants that are not as they were found.
+const (
+	maxReporters = 16
+	maxSwitches  = 4
+)
 
 // settle is how long a run rests after a step that asked too much.
 const settle = time.Second
@@ -73,7 +77,8 @@ func newRun(cfg Config) (*run, error) {
 	}
 	r.addLane(d, cfg.Connections, Ask, Batch)
 	r.addLane(d, 0, Poll)
-	r.addLane(nil, min(cfg.Connections, maxManagers), Report, Activate)
+	r.addLane(nil, min(cfg.Connections, maxReporters), Report)
+	r.addLane(nil, min(maxSwitches, len(r.tenants)), Activate)
 	r.result = &Result{Tool: tool, Started: r.start, Machine: ThisMachine(), Asked: cfg.asked()}
 	return r, nil
 }

@@ -36,6 +36,9 @@ func (r *run) watch(ctx context.Context, s *step) (stop func() ([]Moment, *Serve
 				return
 			case <-tick.C:
 			}
+			if time.Since(from) < every/2 {
+				continue // the one before was late
+			}
 			now := r.scraper.scrape(ctx)
 			m := r.moment(time.Since(from))
 			from = time.Now()
