@@ -17,7 +17,7 @@ var constants = map[string]func(l net.Listener, body []byte) error{
 	"fasthttp": func(l net.Listener, body []byte) error {
 		s := fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
 			ctx.SetContentType("application/json")
-			ctx.SetBody(body)
+			ctx.Response.SetBodyRaw(body) // without a copy: it is the fastest that there is
 		}}
 		return s.Serve(l)
 	},

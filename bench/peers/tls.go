@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -23,7 +24,7 @@ const host = "gateway.example"
 
 // startTLS starts a gateway and fasthttp with the same certificate, and makes the rows
 // of the groups with TLS.
-func (l *lab) startTLS() error {
+func (l *lab) startTLS(ctx context.Context) error {
 	if !wants(l.groups, "tls") && !wants(l.groups, "new") && !wants(l.groups, "resumed") {
 		return nil
 	}
@@ -32,11 +33,11 @@ func (l *lab) startTLS() error {
 	if err != nil {
 		return err
 	}
-	gateway, err := l.gateway("tls", "--agent-auth", "token", "--tls-cert", cert, "--tls-key", key)
+	gateway, err := l.gateway(ctx, "tls", "--agent-auth", "token", "--tls-cert", cert, "--tls-key", key)
 	if err != nil {
 		return err
 	}
-	fast, err := l.constant("fasthttp", "-cert", cert, "-key", key)
+	fast, err := l.constant(ctx, "fasthttp", "-cert", cert, "-key", key)
 	if err != nil {
 		return err
 	}
