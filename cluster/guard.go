@@ -30,7 +30,7 @@ var errStreamTooLong = errors.New("cluster: the stream is longer than any messag
 // long they are; of those that go out, for how long a peer that reads nothing can
 // hold up whoever writes.
 type guard struct {
-	memberlist.NodeAwareTransport
+	meter
 	refused func(host string) // is told of streams that are closed
 
 	streams chan net.Conn
@@ -46,13 +46,13 @@ type guard struct {
 	hosts   map[string]*struct{ reading, waiting int }
 }
 
-func newGuard(t memberlist.Transport, refused func(host string)) *guard {
+func newGuard(t memberlist.Transport, counted *sent, refused func(host string)) *guard {
 	aware, ok := t.(memberlist.NodeAwareTransport)
 	if !ok {
 		aware = nameless{t}
 	}
 	g := &guard{
-		NodeAwareTransport: aware, refused: refused,
+		meter: meter{aware, counted}, refused: refused,
 		streams: make(chan net.Conn), over: make(chan *guarded), long: make(chan struct{}, maxLong),
 		closed: make(chan struct{}), hosts: make(map[string]*struct{ reading, waiting int }),
 	}
@@ -85,7 +85,7 @@ func (g *guard) DialAddressTimeout(to memberlist.Address, timeout time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	return conn, conn.SetDeadline(time.Now().Add(maxDialed))
+	return g.stream(conn), conn.SetDeadline(time.Now().Add(maxDialed))
 }
 
 // Shutdown implements [memberlist.Transport]. The transport may wait until its last
@@ -110,7 +110,7 @@ func (g *guard) accept() {
 		}
 		select {
 		case conn := <-g.NodeAwareTransport.StreamCh():
-			g.admit(&guarded{Conn: conn, guard: g, host: hostOf(conn.RemoteAddr())})
+			g.admit(&guarded{Conn: g.stream(conn), guard: g, host: hostOf(conn.RemoteAddr())})
 		case out <- next:
 			g.waiting = slices.DeleteFunc(g.waiting, func(c *guarded) bool { return c == next })
 			h := g.hosts[next.host]

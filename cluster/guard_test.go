@@ -56,7 +56,7 @@ func closed(c net.Conn) bool {
 
 func guarding(t *testing.T, refused func(host string)) (*guard, *knocking) {
 	k := &knocking{streams: make(chan net.Conn)}
-	g := newGuard(k, refused)
+	g := newGuard(k, new(sent), refused)
 	t.Cleanup(func() { _ = g.Shutdown() })
 	return g, k
 }

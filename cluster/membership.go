@@ -33,7 +33,7 @@ func (n *Node) membership() (*memberlist.Config, error) {
 			return nil, err
 		}
 	}
-	conf.Transport = newGuard(transport, func(host string) {
+	conf.Transport = newGuard(transport, &n.counts.sent, func(host string) {
 		n.counts.droppedStreams.Add(1)
 		n.log.Warn("too many streams: one was closed", "host", host)
 	})

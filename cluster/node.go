@@ -48,6 +48,7 @@ type counts struct {
 	droppedStreams                               atomic.Uint64
 	malformed, unknown                           atomic.Uint64
 	rejoins                                      atomic.Uint64
+	sent                                         sent
 }
 
 // leaveTimeout bounds how long a node tells others that it goes: some gossip

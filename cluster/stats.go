@@ -14,6 +14,9 @@ type Stats struct {
 	Malformed                  uint64 // messages that can not be read
 	UnknownMessages            uint64 // of formats or types of another release
 
+	// What was sent, encrypted, without the headers of UDP, TCP and IP.
+	SentPackets, SentPacketBytes, SentStreamBytes uint64
+
 	Exchanges      uint64
 	PulledRecords  uint64
 	PulledBytes    uint64
@@ -48,6 +51,9 @@ func (n *Node) Stats() Stats {
 		Malformed:       c.malformed.Load(),
 		UnknownMessages: c.unknown.Load(),
 		Rejoins:         c.rejoins.Load(),
+		SentPackets:     c.sent.packets.Load(),
+		SentPacketBytes: c.sent.packetBytes.Load(),
+		SentStreamBytes: c.sent.streamBytes.Load(),
 	}
 	s.Members, s.Alive = n.peers.count()
 	for _, l := range []*lane{&n.spread.news, &n.spread.fleeting} {

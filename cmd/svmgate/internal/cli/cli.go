@@ -23,8 +23,8 @@ func usage(format string, args ...any) error {
 // Commands returns the commands. They share no state.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{
-		importCommand(), tenantCommand(), firewallCommand(), svmCommand(), licenseCommand(), explainCommand(), whatIfCommand(), eventsCommand(), userCommand(),
-		clusterCommand(), backupCommand(), restoreCommand(), storeCommand(),
+		importCommand(), tenantCommand(), firewallCommand(), svmCommand(), licenseCommand(), planCommand(), explainCommand(), whatIfCommand(), eventsCommand(), userCommand(),
+		clusterCommand(), backupCommand(), restoreCommand(), benchCommand(), storeCommand(), benchCommand(),
 	}
 }
 

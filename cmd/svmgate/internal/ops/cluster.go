@@ -61,6 +61,16 @@ func ClusterFamilies(c Cluster) []Family {
 		},
 		count("messages_malformed", "Messages that can not be read.", func(s *cluster.Stats) uint64 { return s.Malformed }),
 		count("messages_unknown", "Messages of another release.", func(s *cluster.Stats) uint64 { return s.UnknownMessages }),
+		count("sent_packets", "Packets sent to other gateways.", func(s *cluster.Stats) uint64 { return s.SentPackets }),
+		{
+			Name: "cluster_sent_bytes_total", Help: "Bytes sent to other gateways, encrypted, without the headers of UDP, TCP and IP.",
+			Labels: []string{"by"}, Counter: true,
+			Read: func(emit Emit) {
+				s := c.Stats()
+				emit(float64(s.SentPacketBytes), "packet")
+				emit(float64(s.SentStreamBytes), "stream")
+			},
+		},
 		count("exchanges", "Comparisons of tables.", func(s *cluster.Stats) uint64 { return s.Exchanges }),
 		count("pulled_records", "Records asked for because of a difference.", func(s *cluster.Stats) uint64 { return s.PulledRecords }),
 		count("pulled_bytes", "Bytes asked for because of a difference.", func(s *cluster.Stats) uint64 { return s.PulledBytes }),

@@ -20,7 +20,15 @@ func serve(t *testing.T, h http.HandlerFunc) Config {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	return Config{Target: s.URL, Agents: someAgents(100), Rate: 1000, Connections: 4}
+	return Config{Target: s.URL, Agents: someAgents(100), Rates: at(1000), Connections: 4}
+}
+
+// at is steps of these rates.
+func at(rates ...float64) (out []Rate) {
+	for _, r := range rates {
+		out = append(out, Rate{PerSecond: r})
+	}
+	return out
 }
 
 func someAgents(n int) (ids []store.BIOSID) {
@@ -53,16 +61,16 @@ func TestStallShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Answered != requests || len(res.Errors) > 0 {
-		t.Fatalf("answered %d of %d, errors %v", res.Answered, requests, res.Errors)
+	if res.Steps[0].Answered != requests || len(res.Steps[0].Errors) > 0 {
+		t.Fatalf("answered %d of %d, errors %v", res.Steps[0].Answered, requests, res.Steps[0].Errors)
 	}
-	if got := time.Duration(res.Latency.P99) * time.Microsecond; got < stall*2/3 {
+	if got := time.Duration(res.Steps[0].Latency.P99) * time.Microsecond; got < stall*2/3 {
 		t.Errorf("p99 of the latency = %v: a stall of %v is hidden", got, stall)
 	}
-	if res.Service.P99 >= res.Latency.P99/2 {
-		t.Errorf("p99 as a closed loop has it = %d µs, from the time due %d µs: want less than half", res.Service.P99, res.Latency.P99)
+	if res.Steps[0].Service.P99 >= res.Steps[0].Latency.P99/2 {
+		t.Errorf("p99 as a closed loop has it = %d µs, from the time due %d µs: want less than half", res.Steps[0].Service.P99, res.Steps[0].Latency.P99)
 	}
-	if got := time.Duration(res.Service.Max) * time.Microsecond; got < stall {
+	if got := time.Duration(res.Steps[0].Service.Max) * time.Microsecond; got < stall {
 		t.Errorf("the slowest request took %v, want %v", got, stall)
 	}
 }
@@ -83,15 +91,16 @@ func TestRate(t *testing.T) {
 			}
 		})
 		cfg.Seed = seed
-		cfg.Poisson, cfg.Duration, cfg.Rate, cfg.Query, cfg.Token = poisson, time.Second/2, 2000, "version=12.0", "secret"
+		cfg.Poisson, cfg.Duration, cfg.Rates, cfg.Query = poisson, time.Second/2, at(2000), "version=12.0"
+		cfg.Token = func(int) string { return "secret" }
 		res, err := Run(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := res.Scheduled; n < 850 || n > 1150 || poisson == (n == 1000) {
+		if n := res.Steps[0].Scheduled; n < 850 || n > 1150 || poisson == (n == 1000) {
 			t.Errorf("poisson=%v: %d requests in half a second, want 1000", poisson, n)
 		}
-		if res.Answered != res.Scheduled || len(res.Errors) > 0 || res.RateAchieved < 500 {
+		if res.Steps[0].Answered != res.Steps[0].Scheduled || len(res.Steps[0].Errors) > 0 || res.Steps[0].RateAchieved < 500 {
 			t.Errorf("poisson=%v: %+v", poisson, res)
 		}
 		if len(paths) < 90 {
@@ -119,13 +128,13 @@ func TestErrorsByKind(t *testing.T) {
 		}
 	})
 	defer close(hang)
-	cfg.Count, cfg.Timeout, cfg.Connections = 40, 50*time.Millisecond, 1
+	cfg.Count, cfg.Timeout, cfg.Patience, cfg.Connections = 40, 50*time.Millisecond, time.Minute, 1
 	res, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Errors["status 404"] != 10 || res.Errors["timeout"] != 10 || res.Errors["connection closed"] != 10 || res.Answered != 20 {
-		t.Errorf("answered %d, errors %v; want 20 and 10 of each of status 404, timeout, connection closed", res.Answered, res.Errors)
+	if res.Steps[0].Errors["status 404"] != 10 || res.Steps[0].Errors["timeout"] != 10 || res.Steps[0].Errors["connection closed"] != 10 || res.Steps[0].Answered != 20 {
+		t.Errorf("answered %d, errors %v; want 20 and 10 of each of status 404, timeout, connection closed", res.Steps[0].Answered, res.Steps[0].Errors)
 	}
 }
 
@@ -136,28 +145,32 @@ func TestNobodyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	res, err := Run(t.Context(), Config{Target: "http://" + l.Addr().String(), Agents: someAgents(1), Rate: 1000, Count: 20})
+	res, err := Run(t.Context(), Config{Target: "http://" + l.Addr().String(), Agents: someAgents(1), Rates: at(1000), Count: 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Errors["connection refused"] != 20 || res.Answered != 0 || res.Scheduled != 20 {
+	if res.Steps[0].Errors["connection refused"] != 20 || res.Steps[0].Answered != 0 || res.Steps[0].Scheduled != 20 {
 		t.Errorf("%+v", res)
 	}
 }
 
-// A backlog that is full drops requests and says so; memory stays bounded.
-func TestBacklogIsBounded(t *testing.T) {
+// Who waits too long for a connection gives up, as an agent does: so what a step
+// leaves behind is bounded.
+func TestPatience(t *testing.T) {
 	release := make(chan struct{})
 	cfg := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
-	cfg.Count, cfg.Rate, cfg.Connections, cfg.Backlog = 500, 100_000, 1, 10
-	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	cfg.Count, cfg.Rates, cfg.Connections, cfg.Patience = 500, at(100_000), 1, 20*time.Millisecond
+	time.AfterFunc(100*time.Millisecond, func() { close(release) })
 	res, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dropped := res.Errors["dropped: backlog full"]
-	if dropped < 400 || res.Answered+dropped != 500 {
-		t.Errorf("dropped %d, answered %d of 500", dropped, res.Answered)
+	step := res.Steps[0]
+	if unsent := step.Errors["given up unsent"]; unsent < 400 || step.Answered+unsent != 500 || step.Scheduled != 500 {
+		t.Errorf("gave up %d, answered %d of 500", unsent, step.Answered)
+	}
+	if step.Latency.Count != int64(step.Answered) {
+		t.Errorf("%d latencies of %d answers: what was not sent has none", step.Latency.Count, step.Answered)
 	}
 }
 
@@ -171,7 +184,7 @@ func TestCancel(t *testing.T) {
 	})
 	cfg.Duration = time.Hour
 	res, err := Run(ctx, cfg)
-	if err != nil || res.Answered < 50 || res.Answered != res.Scheduled {
+	if err != nil || res.Steps[0].Answered < 50 || res.Steps[0].Answered != res.Steps[0].Scheduled {
 		t.Errorf("Run = %+v, %v", res, err)
 	}
 }
@@ -180,28 +193,37 @@ func TestCancel(t *testing.T) {
 func TestCancelBetweenRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cfg := serve(t, func(http.ResponseWriter, *http.Request) { cancel() })
-	cfg.Duration, cfg.Rate = time.Hour, 0.001
+	cfg.Duration, cfg.Rates = time.Hour, at(0.001)
 	start := time.Now()
 	res, err := Run(ctx, cfg)
-	if err != nil || res.Scheduled != 1 || time.Since(start) > time.Minute {
+	if err != nil || res.Steps[0].Scheduled != 1 || time.Since(start) > time.Minute {
 		t.Errorf("Run = %+v, %v after %v", res, err, time.Since(start))
 	}
 }
 
 func TestRefusedConfig(t *testing.T) {
-	good := Config{Target: "http://127.0.0.1:1", Agents: someAgents(1), Rate: 1, Count: 1}
+	good := Config{Target: "http://127.0.0.1:1", Agents: someAgents(1), Rates: at(1), Count: 1}
 	for want, change := range map[string]func(*Config){
-		"-allow-remote":    func(c *Config) { c.Target = "http://192.0.2.7:7270" },
+		"--allow-remote":   func(c *Config) { c.Target = "http://192.0.2.7:7270" },
 		"not on this":      func(c *Config) { c.Target = "http://gateway.example:7270" },
 		"must be a URL":    func(c *Config) { c.Target = "127.0.0.1:7270" },
 		"Agents":           func(c *Config) { c.Agents = nil },
-		"Rate":             func(c *Config) { c.Rate = 0 },
-		"Rate 2e":          func(c *Config) { c.Rate = 2e6 },
-		"a run ends":       func(c *Config) { c.Count = 0 },
+		"Rate":             func(c *Config) { c.Rates = at(0) },
+		"Rate 2e":          func(c *Config) { c.Rates = at(2e6) },
+		"must be set":      func(c *Config) { c.Rates = nil },
+		"--capacity":       func(c *Config) { c.Rates = []Rate{{OfCapacity: 0.8}} },
+		"Patience":         func(c *Config) { c.Patience = time.Hour },
+		"Mix":              func(c *Config) { c.Mix = Mix{Ask: -1} },
+		"need Admin":       func(c *Config) { c.Mix = Mix{Report: 1} },
+		"held at once":     func(c *Config) { c.Mix, c.Rates = Mix{Ask: 1, Poll: 1}, at(10_000) },
+		"BatchLines":       func(c *Config) { c.BatchLines = 20_000 },
+		"shares":           func(c *Config) { c.Limits.Rate = 98 },
+		"Search":           func(c *Config) { c.Search = &Search{From: 2, To: 1} },
+		"Ops":              func(c *Config) { c.Ops = []string{"127.0.0.1:7272"} },
+		"two VMs":          func(c *Config) { c.Churn = &Churn{PerSecond: 1} },
 		"Duration must be": func(c *Config) { c.Duration = -1 },
 		"Connections":      func(c *Config) { c.Connections = MaxConnections + 1 },
 		"Timeout":          func(c *Config) { c.Timeout = time.Hour },
-		"Backlog":          func(c *Config) { c.Backlog = -1 },
 	} {
 		cfg := good
 		change(&cfg)
@@ -212,7 +234,7 @@ func TestRefusedConfig(t *testing.T) {
 	for _, target := range []string{"http://localhost:1", "http://[::1]:1", "http://127.9.9.9:1"} {
 		cfg := good
 		cfg.Target = target
-		if _, _, err := cfg.client(); err != nil {
+		if err := cfg.check(); err != nil {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
@@ -230,8 +252,8 @@ func TestResultJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"go":"go1.`, `"cpus":`, `"rate":1000`, `"arrivals":"constant"`, `"seed":7`, `"scheduled":10`,
-		`"answered":10`, `"errors":{}`, `"latencyMicroseconds":{"min":`, `"p99.9":`, `"rateAchieved":`} {
+	for _, want := range []string{`"go":"go1.`, `"cpus":`, `"askedRate":1000`, `"arrivals":"constant"`, `"seed":7`, `"scheduled":10`,
+		`"answered":10`, `"errors":{}`, `"latencyMicroseconds":{"count":10,"min":`, `"p99.9":`, `"rateAchieved":`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)
 		}
