@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,8 +35,8 @@ const (
 	typeTXT = 16
 )
 
-func (l *lab) askCoreDNS() error {
-	program, err := l.goProgram(corednsModule, corednsVersion)
+func (l *lab) askCoreDNS(ctx context.Context) error {
+	program, err := l.goProgram(ctx, corednsModule, corednsVersion)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (l *lab) askCoreDNS() error {
 	}
 	text := question{ask: l.world.lookup("text", typeTXT), answered: dnsAnswer(l.size), datagrams: true}
 	address := question{ask: l.world.lookup("hosts", typeA), answered: dnsAnswer(4), datagrams: true}
-	p, err := l.run(addr, func() error {
+	p, err := l.run(ctx, addr, func() error {
 		return errors.Join(l.once(addr.String(), text), l.once(addr.String(), address))
 	}, program, "-conf", conf)
 	if err != nil {

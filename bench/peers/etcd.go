@@ -18,8 +18,8 @@ import (
 
 // askEtcd starts etcd, alone, with a value for each VM. Nothing is written while it is
 // asked, so how durable writes are does not matter, and loading takes less time.
-func (l *lab) askEtcd() error {
-	program, err := l.goProgram(etcdModule, etcdVersion)
+func (l *lab) askEtcd(ctx context.Context) error {
+	program, err := l.goProgram(ctx, etcdModule, etcdVersion)
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (l *lab) askEtcd() error {
 		return err
 	}
 	client, peer := "http://"+ports[0].String(), "http://"+ports[1].String()
-	p, err := l.run(ports[0], func() error {
+	p, err := l.run(ctx, ports[0], func() error {
 		res, err := http.Get(client + "/health")
 		if err != nil {
 			return err
@@ -45,7 +45,7 @@ func (l *lab) askEtcd() error {
 	if err != nil {
 		return err
 	}
-	if err := l.fillEtcd(ports[0]); err != nil {
+	if err := l.fillEtcd(ctx, ports[0]); err != nil {
 		return err
 	}
 	if err := l.askGRPC(p); err != nil {
@@ -60,7 +60,7 @@ func (l *lab) askEtcd() error {
 // etcdBatch is how many keys are written at once.
 const etcdBatch = 1000
 
-func (l *lab) fillEtcd(addr netip.AddrPort) error {
+func (l *lab) fillEtcd(ctx context.Context, addr netip.AddrPort) error {
 	fmt.Fprintf(l.progress, "loading etcd\n")
 	c, err := dialGRPC(addr)
 	if err != nil {
@@ -74,8 +74,8 @@ func (l *lab) fillEtcd(addr netip.AddrPort) error {
 			put := &etcdserverpb.PutRequest{Key: appendID(nil, &l.world.bios[i]), Value: value}
 			txn.Success = append(txn.Success, &etcdserverpb.RequestOp{Request: &etcdserverpb.RequestOp_RequestPut{RequestPut: put}})
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		_, err := kv.Txn(ctx, txn)
+		within, cancel := context.WithTimeout(ctx, time.Minute)
+		_, err := kv.Txn(within, txn)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("load etcd: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -45,7 +46,7 @@ func (l *lab) close() error {
 
 // run starts a server that listens on addr, and waits until it accepts connections, or
 // until up says so.
-func (l *lab) run(addr netip.AddrPort, up func() error, program string, args ...string) (*process, error) {
+func (l *lab) run(ctx context.Context, addr netip.AddrPort, up func() error, program string, args ...string) (*process, error) {
 	var env []string
 	if strings.HasPrefix(program, l.unpacked()) {
 		env = l.libraries()
@@ -65,7 +66,7 @@ func (l *lab) run(addr netip.AddrPort, up func() error, program string, args ...
 			return err
 		}
 	}
-	return p, p.ready(2*time.Minute, up)
+	return p, p.ready(ctx, 2*time.Minute, up)
 }
 
 // freePort returns a port of the loopback address that nobody listened on just now, for
@@ -96,7 +97,7 @@ func (l *lab) makeWorld() error {
 }
 
 // gateway starts svmgate with the world and waits until it is ready.
-func (l *lab) gateway(name string, settings ...string) (*process, error) {
+func (l *lab) gateway(ctx context.Context, name string, settings ...string) (*process, error) {
 	data := filepath.Join(l.dir, name)
 	if err := copyTo(data, filepath.Join(l.dir, "world")); err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (l *lab) gateway(name string, settings ...string) (*process, error) {
 		"--agent-addr", ports[0].String(), "--admin-addr", ports[1].String(), "--ops-addr", ports[2].String(),
 	}, settings...)
 	fmt.Fprintf(l.progress, "%s: agents %v, operations %v\n", name, ports[0], ports[2])
-	return l.run(ports[0], func() error {
+	return l.run(ctx, ports[0], func() error {
 		res, err := http.Get("http://" + ports[2].String() + "/readyz")
 		if err != nil {
 			return err
@@ -124,7 +125,7 @@ func (l *lab) gateway(name string, settings ...string) (*process, error) {
 }
 
 // constant starts a server with a constant answer: this program again.
-func (l *lab) constant(name string, settings ...string) (*process, error) {
+func (l *lab) constant(ctx context.Context, name string, settings ...string) (*process, error) {
 	addr, err := freePort()
 	if err != nil {
 		return nil, err
@@ -134,7 +135,7 @@ func (l *lab) constant(name string, settings ...string) (*process, error) {
 		return nil, err
 	}
 	args := append([]string{"-serve", name, "-addr", addr.String(), "-size", strconv.Itoa(l.size)}, settings...)
-	return l.run(addr, nil, self, args...)
+	return l.run(ctx, addr, nil, self, args...)
 }
 
 // ask adds a row: a server that is asked over connections that stay open. They are made

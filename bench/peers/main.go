@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -15,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/svmgate/svmgate/bench"
 )
@@ -53,13 +49,13 @@ func main() {
 	o.progress = os.Stderr
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	var err error
 	if *serve != "" {
 		err = serveConstant(*serve, *addr, *size, *cert, *key)
 	} else {
 		err = run(ctx, o)
 	}
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
@@ -74,7 +70,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	rep := report{
 		Machine: bench.ThisMachine(), Kernel: kernel(), Load: loadavg(), Date: time.Now().UTC().Format(time.DateOnly),
-		Commit: commit(), Command: strings.Join(os.Args, " "),
+		Commit: commit(ctx), Command: strings.Join(os.Args, " "),
 		World:  map[string]int{"vms": o.vms, "tenants": o.tenants, "svms": o.svms},
 		Rounds: o.rounds, Slice: o.slice.Seconds(),
 	}
@@ -87,7 +83,7 @@ func run(ctx context.Context, o options) (err error) {
 			err = e
 		}
 	}()
-	if err := l.start(); err != nil {
+	if err := l.start(ctx); err != nil {
 		return err
 	}
 	// What it kept for the world is of no use any more, and collecting it would fall
@@ -109,57 +105,3 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	return rep.save(o.results)
 }
-
-func (r *report) save(dir string) error {
-	for name, write := range map[string]func(io.Writer) error{"peers.md": r.writeMarkdown, "peers.json": r.writeJSON} {
-		f, err := os.Create(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
-		if err := write(f); err != nil {
-			f.Close()
-			return err
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func kernel() string {
-	var name unix.Utsname
-	if unix.Uname(&name) != nil {
-		return "unknown"
-	}
-	return unix.ByteSliceToString(name.Release[:])
-}
-
-func loadavg() string {
-	text, _ := os.ReadFile("/proc/loadavg")
-	first, _, _ := strings.Cut(string(text), " ")
-	return cmp.Or(first, "unknown")
-}
-
-// commit names the state of the sources that are here.
-func commit() string {
-	text, err := command("", "git", "describe", "--tags", "--always", "--dirty")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(text)
-}
-
-// moduleVersion returns the version of a module that this program was built with.
-func moduleVersion(path string) string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path == path {
-				return m.Version
-			}
-		}
-	}
-	return "unknown"
-}
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -38,8 +39,8 @@ http {
 }
 `
 
-func (l *lab) startNginx() (*process, string, error) {
-	program, err := l.debian("nginx-light", "nginx")
+func (l *lab) startNginx(ctx context.Context) (*process, string, error) {
+	program, err := l.debian(ctx, "nginx-light", "nginx")
 	if err != nil {
 		return nil, "", err
 	}
@@ -51,18 +52,18 @@ func (l *lab) startNginx() (*process, string, error) {
 	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, addr, constantBody(l.size)), 0o600); err != nil {
 		return nil, "", err
 	}
-	p, err := l.run(addr, func() error { // the worker must be there, not just its master
+	p, err := l.run(ctx, addr, func() error { // the worker must be there, not just its master
 		res, err := http.Get("http://" + addr.String())
 		if err == nil {
 			err = res.Body.Close()
 		}
 		return err
 	}, program, "-p", l.dir, "-e", "stderr", "-c", conf)
-	return p, l.output(program, "-v"), err
+	return p, strings.TrimPrefix(l.output(program, "-v"), "nginx version: nginx/"), err
 }
 
-func (l *lab) startRedis() (*process, string, error) {
-	program, err := l.debian("redis-server", "redis-server")
+func (l *lab) startRedis(ctx context.Context) (*process, string, error) {
+	program, err := l.debian(ctx, "redis-server", "redis-server")
 	if err != nil {
 		return nil, "", err
 	}
@@ -70,17 +71,17 @@ func (l *lab) startRedis() (*process, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := l.run(addr, nil, program, "--bind", addr.Addr().String(), "--port", strconv.Itoa(int(addr.Port())),
+	p, err := l.run(ctx, addr, nil, program, "--bind", addr.Addr().String(), "--port", strconv.Itoa(int(addr.Port())),
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", l.dir)
 	if err != nil {
 		return nil, "", err
 	}
-	version, _, _ := strings.Cut(l.output(program, "--version"), " sha=")
-	return p, version, l.fillRedis(addr.String())
+	version, _, _ := strings.Cut(strings.TrimPrefix(l.output(program, "--version"), "Redis server v="), " ")
+	return p, version, l.fillRedis(ctx, addr.String())
 }
 
 // fillRedis sets a value of the size for each VM.
-func (l *lab) fillRedis(addr string) error {
+func (l *lab) fillRedis(ctx context.Context, addr string) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -90,6 +91,9 @@ func (l *lab) fillRedis(addr string) error {
 	const batch = 500 // fewer than fill the sockets' buffers, since nobody reads meanwhile
 	var out []byte
 	for from := 0; from < l.world.VMs; from += batch {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n := min(batch, l.world.VMs-from)
 		out = out[:0]
 		for i := from; i < from+n; i++ {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -67,6 +68,25 @@ func onCPU(cpu int, fn func() error) error {
 	return errors.Join(fn(), unix.SchedSetaffinity(0, &before))
 }
 
+// processors returns one for the servers and another for this program, of those that it
+// may use; ok is false if there is only one.
+func processors() (servers, ours int, ok bool) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil || allowed.Count() < 2 {
+		return -1, -1, false
+	}
+	servers, ours = -1, -1
+	for cpu, left := 0, allowed.Count(); left > 0; cpu++ {
+		if allowed.IsSet(cpu) {
+			left--
+			if ours = cpu; servers < 0 {
+				servers = cpu
+			}
+		}
+	}
+	return servers, ours, true
+}
+
 // bind binds all threads of this program, and those to come, to a processor.
 func bind(cpu int) error {
 	threads, err := os.ReadDir("/proc/self/task")
@@ -88,7 +108,7 @@ func bind(cpu int) error {
 }
 
 // ready waits until up returns nil, and finds the workers.
-func (p *process) ready(within time.Duration, up func() error) error {
+func (p *process) ready(ctx context.Context, within time.Duration, up func() error) error {
 	for end := time.Now().Add(within); ; {
 		err := up()
 		if err == nil {
@@ -96,6 +116,8 @@ func (p *process) ready(within time.Duration, up func() error) error {
 			return err
 		}
 		select {
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-p.done:
 			return fmt.Errorf("%s ended: %s", p.cmd.Path, p.said)
 		case <-time.After(20 * time.Millisecond):

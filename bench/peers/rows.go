@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -28,47 +29,42 @@ const (
 // wants reports whether a word is in a list that a flag gave.
 func wants(list, word string) bool { return slices.Contains(strings.Split(list, ","), word) }
 
-// start makes the world, starts all servers on one processor, and makes the rows. This
-// program takes another processor, where there is one.
-func (l *lab) start() error {
-	l.bind()
+// start makes the world, starts all servers on one processor, and makes the rows. Then
+// this program takes another processor, where there is one.
+func (l *lab) start(ctx context.Context) error {
+	servers, ours, apart := processors()
+	l.serverCPU = servers
 	fmt.Fprintf(l.progress, "making %d VMs, %d tenants, %d SVMs\n", l.vms, l.tenants, l.svms)
 	if err := l.makeWorld(); err != nil {
 		return err
 	}
-	if err := l.startWeb(); err != nil {
+	if err := l.startWeb(ctx); err != nil {
 		return err
 	}
 	if wants(l.groups, "plain") {
-		l.startStores()
+		l.startStores(ctx)
 	}
-	return l.startTLS()
-}
-
-func (l *lab) bind() {
-	n := runtime.NumCPU()
-	if n < 2 {
-		l.skipped["a processor of its own for each side"] = "there is one only; servers and the client share it"
-		return
+	if err := l.startTLS(ctx); err != nil {
+		return err
 	}
-	if err := bind(n - 1); err != nil {
-		l.skipped["a processor of its own for each side"] = err.Error()
-		return
+	if !apart {
+		l.skipped["a processor for each side"] = "there is one only: servers and the client share it"
+		return nil
 	}
-	l.serverCPU = 0
 	runtime.GOMAXPROCS(1)
+	return bind(ours)
 }
 
 // startWeb starts the gateways, and whoever answers HTTP with a constant.
-func (l *lab) startWeb() error {
-	token, err := l.gateway("token", "--agent-auth", "token")
+func (l *lab) startWeb(ctx context.Context) error {
+	token, err := l.gateway(ctx, "token", "--agent-auth", "token")
 	if err != nil {
 		return err
 	}
 	if err := l.measureSize(token); err != nil {
 		return err
 	}
-	none, err := l.gateway("none", "--agent-auth", "none")
+	none, err := l.gateway(ctx, "none", "--agent-auth", "none")
 	if err != nil {
 		return err
 	}
@@ -82,7 +78,7 @@ func (l *lab) startWeb() error {
 		if c.name != "fasthttp" && !wants(l.peers, c.name) {
 			continue
 		}
-		p, err := l.constant(c.name)
+		p, err := l.constant(ctx, c.name)
 		if err != nil {
 			return err
 		}
@@ -91,7 +87,7 @@ func (l *lab) startWeb() error {
 	if !wants(l.peers, "nginx") {
 		return nil
 	}
-	p, version, err := l.startNginx()
+	p, version, err := l.startNginx(ctx)
 	if err != nil {
 		l.skip("nginx", err)
 		return nil
@@ -111,13 +107,13 @@ func (l *lab) askWeb(name, version string, p *process, q question) {
 }
 
 // startStores starts those who keep a value for each VM. Each may be missing.
-func (l *lab) startStores() {
+func (l *lab) startStores(ctx context.Context) {
 	for _, store := range []struct {
 		name  string
-		start func() error
+		start func(context.Context) error
 	}{{"redis", l.askRedis}, {"etcd", l.askEtcd}, {"coredns", l.askCoreDNS}} {
 		if wants(l.peers, store.name) {
-			l.skip(store.name, store.start())
+			l.skip(store.name, store.start(ctx))
 		}
 	}
 }
@@ -130,10 +126,14 @@ func (l *lab) skip(name string, why error) {
 	}
 }
 
-func (l *lab) version() string { return strings.TrimPrefix(l.output(l.svmgate, "version"), "svmgate ") }
+// version returns the gateway's.
+func (l *lab) version() string {
+	version, _, _ := strings.Cut(strings.TrimPrefix(l.output(l.svmgate, "version"), "svmgate "), " ")
+	return version
+}
 
-func (l *lab) askRedis() error {
-	p, version, err := l.startRedis()
+func (l *lab) askRedis(ctx context.Context) error {
+	p, version, err := l.startRedis(ctx)
 	if err != nil {
 		return err
 	}

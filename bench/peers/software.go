@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,7 +21,7 @@ const (
 // debian returns the program of a Debian package. Where it is not installed, the package
 // and what that needs are unpacked into a directory of ours: nothing of the system
 // changes, no service is started, and who runs this need not be root.
-func (l *lab) debian(pkg, program string) (string, error) {
+func (l *lab) debian(ctx context.Context, pkg, program string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
 	}
@@ -35,10 +36,10 @@ func (l *lab) debian(pkg, program string) (string, error) {
 		return "", fmt.Errorf("%s is not installed, and there is no apt-get to fetch it", program)
 	}
 	fmt.Fprintf(l.progress, "unpacking %s\n", pkg)
-	packages, err := packagesOf(pkg)
+	packages, err := packagesOf(ctx, pkg)
 	if err != nil && os.Geteuid() == 0 {
-		if _, err = command("", "apt-get", "update"); err == nil {
-			packages, err = packagesOf(pkg)
+		if _, err = command(ctx, "", "apt-get", "update"); err == nil {
+			packages, err = packagesOf(ctx, pkg)
 		}
 	}
 	if err != nil {
@@ -48,7 +49,7 @@ func (l *lab) debian(pkg, program string) (string, error) {
 	if err := os.MkdirAll(debs, 0o777); err != nil {
 		return "", err
 	}
-	if _, err := command(debs, "apt-get", append([]string{"-o", "APT::Sandbox::User=root", "download"}, packages...)...); err != nil {
+	if _, err := command(ctx, debs, "apt-get", append([]string{"-o", "APT::Sandbox::User=root", "download"}, packages...)...); err != nil {
 		return "", err
 	}
 	files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
@@ -56,16 +57,16 @@ func (l *lab) debian(pkg, program string) (string, error) {
 		return "", err
 	}
 	for _, file := range files {
-		if _, err := command("", "dpkg-deb", "-x", file, root); err != nil {
+		if _, err := command(ctx, "", "dpkg-deb", "-x", file, root); err != nil {
 			return "", err
 		}
 	}
-	return l.debian(pkg, program)
+	return l.debian(ctx, pkg, program)
 }
 
 // packagesOf returns what would have to be installed for a package.
-func packagesOf(pkg string) (names []string, err error) {
-	out, err := command("", "apt-get", "install", "--simulate", "--no-install-recommends", pkg)
+func packagesOf(ctx context.Context, pkg string) (names []string, err error) {
+	out, err := command(ctx, "", "apt-get", "install", "--simulate", "--no-install-recommends", pkg)
 	for line := range strings.Lines(out) {
 		if rest, ok := strings.CutPrefix(line, "Inst "); ok {
 			name, _, _ := strings.Cut(rest, " ")
@@ -93,7 +94,7 @@ func (l *lab) libraries() []string {
 
 // goProgram returns a program that is built from a module's package as that module's
 // authors would: with the versions that they chose of what it needs.
-func (l *lab) goProgram(pkg, version string) (string, error) {
+func (l *lab) goProgram(ctx context.Context, pkg, version string) (string, error) {
 	name := strings.ReplaceAll(strings.TrimPrefix(pkg, "github.com/"), "/", "-") + "-" + version
 	path := filepath.Join(l.tools, name)
 	if _, err := os.Stat(path); err == nil {
@@ -108,7 +109,7 @@ func (l *lab) goProgram(pkg, version string) (string, error) {
 		return "", err
 	}
 	for _, args := range [][]string{{"get", pkg + "@" + version}, {"build", "-o", path, pkg}} {
-		if _, err := command(dir, "go", args...); err != nil {
+		if _, err := command(ctx, dir, "go", args...); err != nil {
 			return "", err
 		}
 	}
@@ -116,8 +117,8 @@ func (l *lab) goProgram(pkg, version string) (string, error) {
 }
 
 // command runs a program to its end. The error has the last line that it said.
-func command(dir, program string, args ...string) (string, error) {
-	cmd := exec.Command(program, args...)
+func command(ctx context.Context, dir, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	out, err := cmd.Output()
 	var exit *exec.ExitError

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -23,7 +24,7 @@ const host = "gateway.example"
 
 // startTLS starts a gateway and fasthttp with the same certificate, and makes the rows
 // of the groups with TLS.
-func (l *lab) startTLS() error {
+func (l *lab) startTLS(ctx context.Context) error {
 	if !wants(l.groups, "tls") && !wants(l.groups, "new") && !wants(l.groups, "resumed") {
 		return nil
 	}
@@ -32,11 +33,11 @@ func (l *lab) startTLS() error {
 	if err != nil {
 		return err
 	}
-	gateway, err := l.gateway("tls", "--agent-auth", "token", "--tls-cert", cert, "--tls-key", key)
+	gateway, err := l.gateway(ctx, "tls", "--agent-auth", "token", "--tls-cert", cert, "--tls-key", key)
 	if err != nil {
 		return err
 	}
-	fast, err := l.constant("fasthttp", "-cert", cert, "-key", key)
+	fast, err := l.constant(ctx, "fasthttp", "-cert", cert, "-key", key)
 	if err != nil {
 		return err
 	}
@@ -71,17 +72,10 @@ func (l *lab) askTLS(group, name, version string, p *process, roots *x509.CertPo
 	if mode == keepAlive {
 		n = plainConns
 	}
-	var callers []func() error
-	var clients []*tlsClient
-	for i := range n {
-		c := &tlsClient{
-			addr: p.addr.String(), mode: mode, next: l.world.random(uint64(i)), ask: l.world.get, answered: httpAnswer(right),
-			config: &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}},
-		}
-		if mode == resumedHandshake {
-			c.config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-		}
-		clients, callers = append(clients, c), append(callers, c.call)
+	callers, clients := make([]func() error, n), make([]*tlsClient, n)
+	for i := range clients {
+		clients[i] = newTLSClient(p.addr.String(), mode, roots, l.world, httpAnswer(right), uint64(i))
+		callers[i] = clients[i].call
 	}
 	l.rows = append(l.rows, &row{
 		group: group, name: name, version: version, server: p, bytes: l.size, slice: together(callers),
@@ -95,16 +89,25 @@ func (l *lab) askTLS(group, name, version string, p *process, roots *x509.CertPo
 
 // A tlsClient asks one question after the other.
 type tlsClient struct {
-	addr     string
-	mode     tlsMode
-	config   *tls.Config
-	next     func() int
-	ask      func([]byte, int) []byte
-	answered func([]byte) (int, error)
+	question
+	addr        string
+	mode        tlsMode
+	config      *tls.Config
+	next        func() int // who asks
+	conn        *tls.Conn
+	connections int
+	out, in     []byte
+}
 
-	conn    *tls.Conn
-	before  bool // it has been connected
-	out, in []byte
+func newTLSClient(addr string, mode tlsMode, roots *x509.CertPool, w *world, answered func([]byte) (int, error), seed uint64) *tlsClient {
+	c := &tlsClient{
+		question: question{ask: w.get, answered: answered}, addr: addr, mode: mode, next: w.random(seed), in: make([]byte, 4096),
+		config: &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}},
+	}
+	if mode == resumedHandshake {
+		c.config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	}
+	return c
 }
 
 // endOfRequest is where the wish to close the connection goes.
@@ -143,18 +146,15 @@ func (c *tlsClient) connect() error {
 	if err := c.conn.Handshake(); err != nil {
 		return err
 	}
-	if got, want := c.conn.ConnectionState().DidResume, c.mode == resumedHandshake && c.before; got != want {
+	if got, want := c.conn.ConnectionState().DidResume, c.mode == resumedHandshake && c.connections > 0; got != want {
 		return fmt.Errorf("TLS: resumed: %t, want %t", got, want)
 	}
-	c.before = true
+	c.connections++
 	return nil
 }
 
 // read reads an answer, and what follows it if it is the last.
 func (c *tlsClient) read() error {
-	if c.in == nil {
-		c.in = make([]byte, 4096)
-	}
 	have := 0
 	for {
 		n, err := c.conn.Read(c.in[have:])
