@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"strings"
@@ -84,8 +85,10 @@ type Step struct {
 
 	// Scheduled is the number of requests that fell due; Answered of answers of any
 	// status; RateAchieved of answers a second until the last.
+	// Offered is Scheduled a second: what became of Asked by chance.
 	Scheduled    int     `json:"scheduled"`
 	Answered     int     `json:"answered"`
+	Offered      float64 `json:"offeredRate"`
 	RateAchieved float64 `json:"rateAchieved"`
 
 	// Goodput is answers a second that had status 200, or another of success, not
@@ -108,6 +111,12 @@ type Step struct {
 	// connections were busy, or because the generator was late. If it is large
 	// while Service is small, the generator, not the gateway, is the bottleneck.
 	Lag Percentiles `json:"lagMicroseconds"`
+
+	// Curve is Latency in more points, towards the slowest request.
+	Curve []Point `json:"latencyCurve"`
+
+	// Results counts answers to single questions by what they say.
+	Results map[string]int `json:"results"`
 
 	// Kinds has each kind of request by itself: ask, batch, poll, report, activate.
 	Kinds map[string]KindResult `json:"kinds"`
@@ -147,7 +156,28 @@ type KindResult struct {
 	// end the latency is what came on top of the wait.
 	Changed int `json:"changed,omitempty"`
 
+	// Unfinished is, of long polls, how many waited still when the step ended.
+	Unfinished int `json:"unfinished,omitempty"`
+
 	Latency Percentiles `json:"latencyMicroseconds"`
+}
+
+// A Point says that so many percent of the requests took no longer.
+type Point struct {
+	Percentile   float64 `json:"percentile"`
+	Microseconds int64   `json:"microseconds"`
+}
+
+// curve halves what is left of the requests at each point.
+func curve(h *hdrhistogram.Histogram) []Point {
+	points := []Point{}
+	if h.TotalCount() == 0 {
+		return points
+	}
+	for rest := 100.0; rest*float64(h.TotalCount()) >= 100; rest /= math.Sqrt2 {
+		points = append(points, Point{100 - rest, h.ValueAtQuantile(100 - rest)})
+	}
+	return append(points, Point{100, h.Max()})
 }
 
 // Connects counts what connections took.
@@ -177,10 +207,9 @@ type ServerUse struct {
 	// Connections is how many the agent planes had open, the most seen in the step.
 	Connections int `json:"connections"`
 
-	// GossipBytesIn and GossipBytesOut are what repairs brought in and gave out in
-	// the step; 0 for a gateway that has no peers.
-	GossipBytesIn  float64 `json:"gossipBytesIn,omitempty"`
-	GossipBytesOut float64 `json:"gossipBytesOut,omitempty"`
+	// GossipBytes is what the gateways sent each other in the step, without the
+	// headers of UDP, TCP and IP; 0 without a cluster.
+	GossipBytes float64 `json:"gossipBytes,omitempty"`
 
 	// Sizes of the table, of one gateway: they are all alike.
 	Tenants int `json:"tenants"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -27,6 +28,7 @@ func (r *repair) exchange(ctx context.Context, peer string) (*sight, error) {
 	full := r.relationLocked(peer).first.groups()
 	r.mu.Unlock()
 	ours := r.summary()
+	defer summaries.Put(ours)
 	ours.full = full
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -54,6 +56,7 @@ func (r *repair) answerDigest(peer string, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	ours := r.summary()
+	defer summaries.Put(ours)
 	ours.refusal = err != nil
 	if !ours.refusal {
 		for g := range ours.sums {
@@ -71,6 +74,7 @@ func (r *repair) answerDigest(peer string, body []byte) ([]byte, error) {
 // localState is what memberlist's push/pull carries: a summary with the whole digest.
 func (r *repair) localState() []byte {
 	ours := r.summary()
+	defer summaries.Put(ours)
 	ours.full, ours.refusal = 1<<groups-1, r.out.Load()
 	buf := ours.append(nil)
 	r.counts.localStateSize.Store(int64(len(buf)))
@@ -91,9 +95,14 @@ func (r *repair) hear(t told) {
 	}
 }
 
-// summary returns this node's, of which no group is to be told in full yet.
+// summaries are lent, as digests are.
+var summaries = sync.Pool{New: func() any { return new(summary) }}
+
+// summary returns this node's, of which no group is to be told in full yet. It is on
+// loan until it goes back to summaries.
 func (r *repair) summary() *summary {
-	s := &summary{name: r.self, ready: r.ready.Load(), partial: r.partial(), wall: r.clock.wall()}
+	s := summaries.Get().(*summary)
+	*s = summary{name: r.self, ready: r.ready.Load(), partial: r.partial(), wall: r.clock.wall()}
 	r.table.Digest(&s.digest)
 	s.sums = s.digest.sums()
 	r.tenure.tell(s, s.empty())
@@ -120,9 +129,9 @@ func (r *repair) heard(peer string, theirs *summary, lead time.Duration, asked b
 	r.mu.Unlock()
 	r.judgeClock(r.live())
 
-	var ours Digest
-	r.table.Digest(&ours)
-	forget, err := r.tenure.heard(theirs, r.self, ours == Digest{}, r.clock)
+	ours := digestOf(r.table)
+	defer ours.done()
+	forget, err := r.tenure.heard(theirs, r.self, *ours == Digest{}, r.clock)
 	r.refuse(peer, err != nil || theirs.refusal)
 	switch {
 	case err != nil:
@@ -132,9 +141,9 @@ func (r *repair) heard(peer string, theirs *summary, lead time.Duration, asked b
 	}
 	if !forget.IsZero() {
 		r.table.Forget(forget.UnixMilli())
-		r.table.Digest(&ours)
+		r.table.Digest(ours)
 	}
-	return r.saw(peer, theirs, &ours, asked), nil
+	return r.saw(peer, theirs, ours, asked), nil
 }
 
 // saw remembers what differed in an exchange. Groups of which the peer told nothing

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"math/bits"
+	"sync"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -39,10 +40,23 @@ func (d *Digest) root() uint64 {
 	return s.root()
 }
 
+// digests are lent: each is 32 KiB, and needed for a moment, several times a second.
+var digests = sync.Pool{New: func() any { return new(Digest) }}
+
+// digestOf returns a table's present digest, on loan until it is done with.
+func digestOf(t Table) *Digest {
+	d := digests.Get().(*Digest)
+	t.Digest(d)
+	return d
+}
+
+// done gives back what digestOf lent.
+func (d *Digest) done() { digests.Put(d) }
+
 // rootOf is the root of a table's present digest.
 func rootOf(t Table) uint64 {
-	var d Digest
-	t.Digest(&d)
+	d := digestOf(t)
+	defer d.done()
 	return d.root()
 }
 

@@ -86,9 +86,9 @@ func (r *repair) pullAll(ctx context.Context, peer string, seen *sight) (pulled 
 // claim takes buckets to pull, in order. others says that there are more, which
 // another session pulls.
 func (r *repair) claim(seen *sight, done *set, joining bool) (group []int, others bool) {
-	var ours Digest
-	r.table.Digest(&ours)
-	differ, _ := seen.theirs.differing(&ours)
+	ours := digestOf(r.table)
+	defer ours.done()
+	differ, _ := seen.theirs.differing(ours)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	left := 0
@@ -113,9 +113,10 @@ func (r *repair) claim(seen *sight, done *set, joining bool) (group []int, other
 
 // release gives buckets back.
 func (r *repair) release(peer string, group []int, theirs *summary, pulled bool) {
-	var ours Digest
+	var ours *Digest
 	if pulled {
-		r.table.Digest(&ours)
+		ours = digestOf(r.table)
+		defer ours.done()
 	}
 	vain := 0
 	r.mu.Lock()

@@ -46,7 +46,8 @@ type Table interface {
 	// Whatever a table learns, from peers too, it tells by [Node.Spread].
 	Merge(peer string, records []Record) error
 
-	// Digest writes the present digest to d. It is called several times a second.
+	// Digest writes the present digest to d, all of it, and does not keep d. It is
+	// called several times a second.
 	Digest(d *Digest)
 
 	// Scan calls fn with every record of a bucket, tombstones included, until fn

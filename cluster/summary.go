@@ -145,6 +145,8 @@ func (s *summary) differing(ours *Digest) (differ set, all bool) {
 
 // empty reports whether the table had nothing.
 func (s *summary) empty() bool {
-	var none Digest
-	return s.sums == none.sums()
+	return s.sums == noSums
 }
+
+// noSums are the sums of an empty table.
+var noSums = new(Digest).sums()

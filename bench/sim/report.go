@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"runtime"
 	"time"
+
+	"github.com/svmgate/svmgate/bench/plot"
 )
 
 //go:embed report.html
@@ -21,7 +23,7 @@ func Report(studies []Study, seeds int, took time.Duration) ([]byte, error) {
 		*Study
 		Verdicts []Verdict
 		Compared [][]Verdict // by figure, then by policy; nil if there is nothing to compare
-		Plots    []*Plot
+		Plots    []*plot.Plot
 	}
 	about := struct {
 		Parts           []part
@@ -29,7 +31,8 @@ func Report(studies []Study, seeds int, took time.Duration) ([]byte, error) {
 		Took, Go        string
 		Bounds, Missing int
 		Compares        bool
-	}{Seeds: seeds, Took: duration(took), Go: runtime.Version()}
+		Style           template.CSS
+	}{Seeds: seeds, Took: duration(took), Go: runtime.Version(), Style: plot.Style}
 	for i := range studies {
 		s := &studies[i]
 		p := part{Study: s, Verdicts: s.Verdicts(), Plots: s.plots()}

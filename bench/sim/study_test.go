@@ -57,14 +57,6 @@ func TestReportNamesWhatIsMissed(t *testing.T) {
 	}
 }
 
-func TestTicksAreRoundAndFew(t *testing.T) {
-	for _, a := range []axis{{most: 90}, {least: 0.6, most: 1.6}, {most: 1}, {most: 250_000}, {least: 0.5, most: 66.7, log: true}} {
-		if n := len(a.ticks()); n < 3 || n > 8 {
-			t.Errorf("an axis from %v to %v has the ticks %v, want 3 to 8", a.least, a.most, a.ticks())
-		}
-	}
-}
-
 // TestWindowsLeaveOutSVMsThatAreDown shows what an average is of.
 func TestWindowsLeaveOutSVMsThatAreDown(t *testing.T) {
 	r := &run{svms: []svm{{up: true}, {up: false}, {up: true}}}

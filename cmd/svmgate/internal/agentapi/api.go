@@ -289,6 +289,7 @@ type scratch struct {
 	text    []byte                          // decoded text; query.Tag may point into it
 	buf     []byte                          // the answer's body
 	shard   int
+	touched uint64 // what touching VMs came to
 }
 
 // An asker is who asks: the tenant, if agents authenticate.

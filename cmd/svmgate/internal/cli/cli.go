@@ -24,7 +24,7 @@ func usage(format string, args ...any) error {
 func Commands() []*cobra.Command {
 	return []*cobra.Command{
 		importCommand(), tenantCommand(), firewallCommand(), svmCommand(), licenseCommand(), planCommand(), explainCommand(), whatIfCommand(), eventsCommand(), userCommand(),
-		clusterCommand(), backupCommand(), restoreCommand(), storeCommand(),
+		clusterCommand(), backupCommand(), restoreCommand(), benchCommand(), storeCommand(), benchCommand(),
 	}
 }
 

@@ -20,7 +20,15 @@ func serve(t *testing.T, h http.HandlerFunc) Config {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	return Config{Target: s.URL, Agents: someAgents(100), Rate: 1000, Connections: 4}
+	return Config{Target: s.URL, Agents: someAgents(100), Rates: at(1000), Connections: 4}
+}
+
+// at is steps of these rates.
+func at(rates ...float64) (out []Rate) {
+	for _, r := range rates {
+		out = append(out, Rate{PerSecond: r})
+	}
+	return out
 }
 
 func someAgents(n int) (ids []store.BIOSID) {
@@ -35,6 +43,7 @@ func someAgents(n int) (ids []store.BIOSID) {
 // measures from when it got round to sending, sees one slow request for each
 // connection and calls the 99th percentile good.
 func TestStallShows(t *testing.T) {
+	t.Parallel()
 	const stall, connections, requests = 300 * time.Millisecond, 4, 1000
 	var asked atomic.Int64
 	var gate sync.RWMutex
@@ -70,6 +79,7 @@ func TestStallShows(t *testing.T) {
 // The rate asked for is the rate that arrives, with equal and with exponential
 // times between requests, and agents are asked for at random.
 func TestRate(t *testing.T) {
+	t.Parallel()
 	for _, poisson := range []bool{false, true} {
 		const seed = 1 // with which the number of exponential gaps in the time is not that of equal ones
 		var mu sync.Mutex
@@ -83,7 +93,8 @@ func TestRate(t *testing.T) {
 			}
 		})
 		cfg.Seed = seed
-		cfg.Poisson, cfg.Duration, cfg.Rate, cfg.Query, cfg.Token = poisson, time.Second/2, 2000, "version=12.0", "secret"
+		cfg.Poisson, cfg.Duration, cfg.Rates, cfg.Query = poisson, time.Second/2, at(2000), "version=12.0"
+		cfg.Token = func(int) string { return "secret" }
 		res, err := Run(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -106,6 +117,7 @@ func TestRate(t *testing.T) {
 }
 
 func TestErrorsByKind(t *testing.T) {
+	t.Parallel()
 	hang := make(chan struct{})
 	var n atomic.Int64
 	cfg := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -119,7 +131,7 @@ func TestErrorsByKind(t *testing.T) {
 		}
 	})
 	defer close(hang)
-	cfg.Count, cfg.Timeout, cfg.Connections = 40, 50*time.Millisecond, 1
+	cfg.Count, cfg.Timeout, cfg.Patience, cfg.Connections = 40, 50*time.Millisecond, time.Minute, 1
 	res, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +148,7 @@ func TestNobodyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	res, err := Run(t.Context(), Config{Target: "http://" + l.Addr().String(), Agents: someAgents(1), Rate: 1000, Count: 20})
+	res, err := Run(t.Context(), Config{Target: "http://" + l.Addr().String(), Agents: someAgents(1), Rates: at(1000), Count: 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,19 +157,23 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-// A backlog that is full drops requests and says so; memory stays bounded.
-func TestBacklogIsBounded(t *testing.T) {
+// Who waits too long for a connection gives up, as an agent does: so what a step
+// leaves behind is bounded.
+func TestPatience(t *testing.T) {
 	release := make(chan struct{})
 	cfg := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
-	cfg.Count, cfg.Rate, cfg.Connections, cfg.Backlog = 500, 100_000, 1, 10
-	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	cfg.Count, cfg.Rates, cfg.Connections, cfg.Patience = 500, at(100_000), 1, 20*time.Millisecond
+	time.AfterFunc(100*time.Millisecond, func() { close(release) })
 	res, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dropped := res.Steps[0].Errors["dropped: backlog full"]
-	if dropped < 400 || res.Steps[0].Answered+dropped != 500 {
-		t.Errorf("dropped %d, answered %d of 500", dropped, res.Steps[0].Answered)
+	step := res.Steps[0]
+	if unsent := step.Errors["given up unsent"]; unsent < 400 || step.Answered+unsent != 500 || step.Scheduled != 500 {
+		t.Errorf("gave up %d, answered %d of 500", unsent, step.Answered)
+	}
+	if step.Latency.Count != int64(step.Answered) {
+		t.Errorf("%d latencies of %d answers: what was not sent has none", step.Latency.Count, step.Answered)
 	}
 }
 
@@ -180,7 +196,7 @@ func TestCancel(t *testing.T) {
 func TestCancelBetweenRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cfg := serve(t, func(http.ResponseWriter, *http.Request) { cancel() })
-	cfg.Duration, cfg.Rate = time.Hour, 0.001
+	cfg.Duration, cfg.Rates = time.Hour, at(0.001)
 	start := time.Now()
 	res, err := Run(ctx, cfg)
 	if err != nil || res.Steps[0].Scheduled != 1 || time.Since(start) > time.Minute {
@@ -189,19 +205,28 @@ func TestCancelBetweenRequests(t *testing.T) {
 }
 
 func TestRefusedConfig(t *testing.T) {
-	good := Config{Target: "http://127.0.0.1:1", Agents: someAgents(1), Rate: 1, Count: 1}
+	good := Config{Target: "http://127.0.0.1:1", Agents: someAgents(1), Rates: at(1), Count: 1}
 	for want, change := range map[string]func(*Config){
-		"-allow-remote":    func(c *Config) { c.Target = "http://192.0.2.7:7270" },
+		"--allow-remote":   func(c *Config) { c.Target = "http://192.0.2.7:7270" },
 		"not on this":      func(c *Config) { c.Target = "http://gateway.example:7270" },
 		"must be a URL":    func(c *Config) { c.Target = "127.0.0.1:7270" },
 		"Agents":           func(c *Config) { c.Agents = nil },
-		"Rate":             func(c *Config) { c.Rate = 0 },
-		"Rate 2e":          func(c *Config) { c.Rate = 2e6 },
-		"a run ends":       func(c *Config) { c.Count = 0 },
+		"Rate":             func(c *Config) { c.Rates = at(0) },
+		"Rate 2e":          func(c *Config) { c.Rates = at(2e6) },
+		"must be set":      func(c *Config) { c.Rates = nil },
+		"--capacity":       func(c *Config) { c.Rates = []Rate{{OfCapacity: 0.8}} },
+		"Patience":         func(c *Config) { c.Patience = time.Hour },
+		"Mix":              func(c *Config) { c.Mix = Mix{Ask: -1} },
+		"need Admin":       func(c *Config) { c.Mix = Mix{Report: 1} },
+		"held at once":     func(c *Config) { c.Mix, c.Rates = Mix{Ask: 1, Poll: 1}, at(10_000) },
+		"BatchLines":       func(c *Config) { c.BatchLines = 20_000 },
+		"shares":           func(c *Config) { c.Limits.Rate = 98 },
+		"Search":           func(c *Config) { c.Search = &Search{From: 2, To: 1} },
+		"Ops":              func(c *Config) { c.Ops = []string{"127.0.0.1:7272"} },
+		"two VMs":          func(c *Config) { c.Churn = &Churn{PerSecond: 1} },
 		"Duration must be": func(c *Config) { c.Duration = -1 },
 		"Connections":      func(c *Config) { c.Connections = MaxConnections + 1 },
 		"Timeout":          func(c *Config) { c.Timeout = time.Hour },
-		"Backlog":          func(c *Config) { c.Backlog = -1 },
 	} {
 		cfg := good
 		change(&cfg)
@@ -212,7 +237,7 @@ func TestRefusedConfig(t *testing.T) {
 	for _, target := range []string{"http://localhost:1", "http://[::1]:1", "http://127.9.9.9:1"} {
 		cfg := good
 		cfg.Target = target
-		if _, _, err := cfg.client(); err != nil {
+		if err := cfg.check(); err != nil {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
