@@ -24,9 +24,9 @@ const (
 	// sweepChunk is how many waiters are looked at before others get the room's lock.
 	sweepChunk = 128
 
-	// goneTurns is in how many of the sweeps that time makes every connection is looked at
-	// once.
-	goneTurns = 8
+	// goneChecks is about how many connections are looked at in each of the sweeps that time
+	// makes, in turn: whether their clients are still there.
+	goneChecks = 1500
 )
 
 // A cause is why a wait has ended.
@@ -221,11 +221,12 @@ func (r *room) end() bool {
 // sweep looks at all waiters, and calls those that should look themselves. From the last to
 // the first: one that leaves meanwhile is replaced by the last, which has been looked at.
 func (r *room) sweep(answer *discovery.Answer, check bool, turn int) {
+	turns := 1 + r.waiting()/goneChecks
 	r.each(func(w *waiter) {
 		switch {
 		case r.differsFrom(w, answer):
 			w.call(causeChange)
-		case check && (w.at+turn)%goneTurns == 0 && w.peer.gone():
+		case check && (w.at+turn)%turns == 0 && w.peer.gone():
 			w.call(causeGone)
 		}
 	})
