@@ -87,6 +87,7 @@ func (f *Files) Stats() Stats {
 func (f *Files) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.refreshLocked(time.Now())
 	return f.reloadLocked()
 }
 
