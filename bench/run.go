@@ -128,6 +128,9 @@ func (r *run) grow(l *lane, workers int) {
 		if l.dialer != nil {
 			w.conn = newConn(l.dialer, !r.cfg.FullHandshakes)
 		}
+		if l.kinds[0] == Ask || l.kinds[0] == Batch { // not of thousands of polls
+			w.alarm = newAlarm()
+		}
 		l.workers = append(l.workers, w)
 	}
 }
@@ -137,6 +140,9 @@ func (r *run) close() {
 		for _, w := range l.workers {
 			if w.conn != nil {
 				w.conn.close()
+			}
+			if w.alarm != nil {
+				w.alarm.close()
 			}
 		}
 	}
@@ -248,12 +254,13 @@ func (r *run) step(ctx context.Context, a order) Step {
 	watch := r.watch(ctx, s)
 	updates := r.churn.begin(ctx, a.churn)
 	last := r.work(ctx, s)
-	out := r.tell(s, last)
-	out.Updates = updates()
-	out.Series, out.Server = watch()
+	cpu = clientCPU() - cpu
+	changed := updates()
+	series, most := watch()
 	after := r.scraper.scrape(context.WithoutCancel(ctx))
-	out.Server = after.since(before, out.Server, out.Answered)
-	out.ClientCPUSeconds = (clientCPU() - cpu).Seconds()
+	out := r.tell(s, last)
+	out.Updates, out.Series, out.ClientCPUSeconds = changed, series, cpu.Seconds()
+	out.Server = after.since(before, most, out.Answered)
 	out.Connects = r.made().minus(made)
 	return out
 }
@@ -287,20 +294,20 @@ func (r *run) work(ctx context.Context, s *step) (last time.Duration) {
 	return last
 }
 
-// sleep waits until a time of the step; false if ctx ended.
-func (s *step) sleep(ctx context.Context, until time.Duration) bool {
+// sleep waits until a time of the step; false if ctx ended. alarm may be nil.
+func (s *step) sleep(ctx context.Context, until time.Duration, alarm *alarm) bool {
 	const short = 100 * time.Millisecond
 	wait := until - time.Since(s.start)
+	if wait > short {
+		pause(ctx, wait-short/2)
+		wait = until - time.Since(s.start)
+	}
 	switch {
-	case wait > short:
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	case wait > 0:
-		time.Sleep(wait) // at half the cost, and not for long
+	case wait <= 0 || ctx.Err() != nil:
+	case alarm != nil:
+		alarm.sleep(wait)
+	default:
+		time.Sleep(wait)
 	}
 	return ctx.Err() == nil
 }

@@ -26,6 +26,7 @@ type worker struct {
 	kinds   []Kind
 	weights []float64 // of kinds, summed up, the last is 1
 	conn    *conn     // nil for the management plane
+	alarm   *alarm    // nil if it need not be on time
 	random  *rand.Rand
 	request []byte
 	body    []byte
@@ -56,7 +57,7 @@ func (w *worker) pick() Kind {
 func (w *worker) work(ctx context.Context, s *step, a *arrivals) {
 	for {
 		due, ok := a.next()
-		if !ok || !s.sleep(ctx, due) {
+		if !ok || !s.sleep(ctx, due, w.alarm) {
 			return
 		}
 		kind := w.pick()

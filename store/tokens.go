@@ -7,7 +7,7 @@ import (
 
 // tokenIndex finds tenants by the digests of their tokens. It is not changed once it is
 // published. A digest is as good as a hash: it says where it stands, or shortly behind.
-// At least half of the slots are empty, and each is a cache line: so it takes one load.
+// At least a quarter of the slots are empty, and each is a cache line: so it takes one load.
 type tokenIndex struct {
 	mask  uint64 // the number of slots is a power of two, less one
 	slots []tokenSlot
@@ -23,7 +23,7 @@ type tokenSlot struct {
 // newTokenIndex returns an index with room for n digests.
 func newTokenIndex(n int) *tokenIndex {
 	size := 2
-	for size < 2*n {
+	for size*3 < n*4 {
 		size *= 2
 	}
 	return &tokenIndex{mask: uint64(size - 1), slots: make([]tokenSlot, size)}
@@ -52,13 +52,22 @@ func (t *Table) sweepTokens(now time.Time) {
 // rebuildTokens publishes the digests that are valid at a moment, and notes when
 // the next of them ends.
 func (t *Table) rebuildTokens(now time.Time) {
-	tokens := newTokenIndex(2 * len(t.tokenRows))
+	list := make([]Token, 0, len(t.tokenRows))
+	sums := 0
 	t.tokenEnd = time.Time{}
 	for id, r := range t.tokenRows {
 		token, err := decodeToken(id, r.Value)
 		if err != nil {
 			continue
 		}
+		if sums++; now.Before(token.PreviousUntil) {
+			sums++
+		}
+		list = append(list, token)
+	}
+	tokens := newTokenIndex(sums)
+	for i := range list {
+		token := &list[i]
 		if now.Before(token.PreviousUntil) {
 			tokens.put(token.Previous, token.Tenant)
 			if t.tokenEnd.IsZero() || token.PreviousUntil.Before(t.tokenEnd) {

@@ -57,6 +57,7 @@ func TestWrongAnswers(t *testing.T) {
 		{"another body", web, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd", "of 4 bytes"},
 		{"no length", web, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc", "Content-Length"},
 		{"a length that is none", web, "HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc", "Content-Length"},
+		{"a length beyond all bounds", web, "HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\nabc", "want a Content-Length"},
 		{"a value", redis, "$3\r\nabc\r\n", ""},
 		{"no such key", redis, "$-1\r\n", "3 bytes"},
 		{"a record", dns, "\x00\x01\x81\x00\x00\x01\x00\x01\x00\x00\x00\x00abc", ""},

@@ -50,6 +50,32 @@ func TestAskerAsksConstants(t *testing.T) {
 	}
 }
 
+// For as long as a slice lasts there is a next question on each connection, and none after.
+func TestSlice(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go constants["fasthttp"](l, constantBody(516))
+	a, err := newAsker(addrOf(t, l), 4, testWorld.VMs, question{ask: testWorld.get, answered: httpAnswer(isSize(516))}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	if n, err := a.slice(0); n != 4 || err != nil {
+		t.Errorf("%d answers in no time, %v; want one for each connection", n, err)
+	}
+	answers := 0
+	for lasts := 10 * time.Millisecond; answers <= 4 && lasts < time.Second; lasts *= 2 {
+		if answers, err = a.slice(lasts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if answers <= 4 {
+		t.Errorf("%d answers; want more than one for each connection", answers)
+	}
+}
+
 // The request is what a gateway gets: the VM, and the token of its tenant.
 func TestRequest(t *testing.T) {
 	asked := make(chan *http.Request, 1)
