@@ -45,6 +45,7 @@ func (g *Gateway) agentPlane(ctx context.Context) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.listener.PerAddress, p.listener.Unbounded = c.MaxPerAddress, c.TrustedProxies
 	srv := g.serveHTTP(p, g.connectionLimit(), false)
 	p.express = express.Before(srv, p.listener, g.requests.Counter(p.name), g.opt.Log.With("plane", p.name))
 	p.serve = func() error { return srv.Serve(p.express) }

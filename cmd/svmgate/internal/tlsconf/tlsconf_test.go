@@ -320,7 +320,8 @@ type fakeConn struct {
 func (c *fakeConn) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.from))
 }
-func (c *fakeConn) Close() error { c.closed = true; return nil }
+func (c *fakeConn) Close() error                { c.closed = true; return nil }
+func (c *fakeConn) Write(b []byte) (int, error) { return len(b), nil }
 
 func TestGuardedRefusesStrangers(t *testing.T) {
 	l := &Listener{Guarded: true, Plain: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Log: quiet}
