@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -100,18 +101,14 @@ func (s *slowpoke) come() error {
 
 // crawl does what is due, and comes back if it was shown out.
 func (s *slowpoke) crawl() {
-	if s.conn == nil {
-		if s.come() != nil {
-			return // and tries again
-		}
-	}
-	if s.step(s.conn, s.n) != nil {
+	if s.conn != nil && s.step(s.conn, s.n) != nil {
 		s.conn.Close()
 		s.conn = nil
 		s.ended++
-		return
 	}
-	s.n++
+	if s.n++; s.conn == nil && s.n > 0 {
+		_ = s.come() // or it tries again
+	}
 }
 
 // crawl lets slowpokes do something every second, until stop is closed.
@@ -196,6 +193,7 @@ func beCrowd(what string) error {
 		case i%2 == 0:
 			s = trickler(addr, i)
 		}
+		s.n = -rand.IntN(10) // they do not come together, and so are not shown out together
 		slow = append(slow, s)
 	}
 	stop := make(chan struct{})
