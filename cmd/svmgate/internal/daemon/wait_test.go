@@ -3,6 +3,7 @@ package daemon
 import (
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -116,7 +117,7 @@ func TestWaitsEndWithTheirClients(t *testing.T) {
 			if got := p.answered(); !strings.Contains(got, `"assigned"`) || !strings.Contains(got, "Connection: close") {
 				t.Errorf("the answer is %q", got)
 			}
-			if _, err := p.conn.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := p.conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("behind it: %v", err)
 			}
 		}
