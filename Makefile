@@ -14,7 +14,7 @@ RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden|MovingIsTheOracles|WhatIf|A
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
-.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store crash lab examples oracle sim simulate protection vsphere-big sample tools clean
+.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store bench-peers crash lab examples oracle sim simulate protection vsphere-big sample tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,12 @@ bench-store: ## what the table costs: durable writes beside raft-wal; start, mem
 	$(GO) -C bench/journals vet .
 	$(GO) -C bench/journals test -run '^$$' -bench . -benchtime 1x -timeout 30m
 	$(GO) test -run '^$$' -bench Store -timeout 30m ./bench -bench.vms 10000000
+
+bench-peers: build ## the same question to svmgate, fasthttp, net/http, nginx, Redis, etcd, CoreDNS; bench/results/peers.md
+	$(GO) -C bench/peers vet .
+	$(GO) -C bench/peers test .
+	$(GO) -C bench/peers build -o ../../bin/peers .
+	bin/peers -results bench/results
 
 crash: ## 100 cycles of kill -9 under 64 writers, 5,000 flipped bits, a full disk and a failed fsync
 	$(GO) test ./store -run 'Kill|Flip' -store.kills 100 -store.flips 5000 -timeout 30m -v

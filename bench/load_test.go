@@ -389,7 +389,8 @@ func TestServerUse(t *testing.T) {
 		}
 		fmt.Fprintf(w, "process_cpu_seconds_total %d\nprocess_resident_memory_bytes 1e+06\ngo_memstats_heap_alloc_bytes 5e+05\n"+
 			"svmgate_vms 1000\nsvmgate_tenants 10\nsvmgate_svms 4\nsvmgate_build_info{version=\"1.2\",commit=\"x\"} 1\n"+
-			"svmgate_connections{plane=\"agent\"} 3\nsvmgate_connections{plane=\"ops\"} 50\nsvmgate_cluster_pulled_bytes_total %d\n", cpu.Add(1), 100*cpu.Load())
+			"svmgate_connections{plane=\"agent\"} 3\nsvmgate_connections{plane=\"ops\"} 50\ngo_sched_gomaxprocs_threads 3\n"+
+			"svmgate_cluster_sent_bytes_total{by=\"packet\"} %d\nsvmgate_cluster_sent_bytes_total{by=\"stream\"} 0\n", cpu.Add(1), 100*cpu.Load())
 	}))
 	defer metrics.Close()
 	cfg := serve(t, func(http.ResponseWriter, *http.Request) {})
@@ -399,10 +400,10 @@ func TestServerUse(t *testing.T) {
 	}
 	step := must(t, cfg).Steps[0]
 	u := step.Server
-	if u == nil || u.Gateways != 2 || u.Version != "1.2" || u.ResidentBytes != 2e6 || u.HeapBytes != 1e6 || u.Connections != 6 || u.VMs != 1000 || u.Tenants != 10 || u.SVMs != 4 {
+	if u == nil || u.Gateways != 2 || u.Processors != 6 || u.Version != "1.2" || u.ResidentBytes != 2e6 || u.HeapBytes != 1e6 || u.Connections != 6 || u.VMs != 1000 || u.Tenants != 10 || u.SVMs != 4 {
 		t.Fatalf("%+v", u)
 	}
-	if u.CPUSeconds < 4 || math.Abs(u.CPUMicrosecondsPerRequest-u.CPUSeconds*1e6/float64(step.Answered)) > 1 || u.GossipBytesIn != 100*u.CPUSeconds {
+	if u.CPUSeconds < 4 || math.Abs(u.CPUMicrosecondsPerRequest-u.CPUSeconds*1e6/float64(step.Answered)) > 1 || u.GossipBytes != 100*u.CPUSeconds {
 		t.Errorf("%+v of %d requests", u, step.Answered)
 	}
 	if len(step.Series) == 0 || step.Series[0].Resident != 2e6 || step.Series[0].Rate == 0 {

@@ -207,10 +207,9 @@ type ServerUse struct {
 	// Connections is how many the agent planes had open, the most seen in the step.
 	Connections int `json:"connections"`
 
-	// GossipBytesIn and GossipBytesOut are what repairs brought in and gave out in
-	// the step; 0 for a gateway that has no peers.
-	GossipBytesIn  float64 `json:"gossipBytesIn,omitempty"`
-	GossipBytesOut float64 `json:"gossipBytesOut,omitempty"`
+	// GossipBytes is what the gateways sent each other in the step, without the
+	// headers of UDP, TCP and IP; 0 without a cluster.
+	GossipBytes float64 `json:"gossipBytes,omitempty"`
 
 	// Sizes of the table, of one gateway: they are all alike.
 	Tenants int `json:"tenants"`

@@ -23,10 +23,10 @@ type scraper struct {
 
 // scraped is what was read at a time; of several gateways the sum.
 type scraped struct {
-	at      time.Time
-	cpu     float64 // seconds
-	in, out float64 // gossip, in bytes
-	use     ServerUse
+	at     time.Time
+	cpu    float64 // seconds
+	gossip float64 // bytes sent
+	use    ServerUse
 }
 
 func newScraper(c *Config) *scraper {
@@ -109,10 +109,10 @@ func (s *scraper) read(ctx context.Context, plane string) (map[string]*dto.Metri
 func (s *scraped) add(families map[string]*dto.MetricFamily) {
 	value := func(name string) float64 { return valueOf(families[name], "", "") }
 	s.cpu += value("process_cpu_seconds_total")
-	s.in += value("svmgate_cluster_pulled_bytes_total")
-	s.out += value("svmgate_cluster_served_bytes_total")
+	s.gossip += value("svmgate_cluster_sent_bytes_total")
 	u := &s.use
 	u.Gateways++
+	u.Processors += int(value("go_sched_gomaxprocs_threads"))
 	u.Version = labelOf(families["svmgate_build_info"], "version")
 	u.ResidentBytes += value("process_resident_memory_bytes")
 	u.HeapBytes += value("go_memstats_heap_alloc_bytes")
@@ -153,7 +153,7 @@ func (s *scraped) since(before *scraped, most *ServerUse, answered int) *ServerU
 	}
 	use := s.use.most(most)
 	use.CPUSeconds = s.cpu - before.cpu
-	use.GossipBytesIn, use.GossipBytesOut = s.in-before.in, s.out-before.out
+	use.GossipBytes = s.gossip - before.gossip
 	if answered > 0 {
 		use.CPUMicrosecondsPerRequest = use.CPUSeconds * 1e6 / float64(answered)
 	}

@@ -20,14 +20,20 @@ func TestHostileListTakesNotLong(t *testing.T) {
 	for len(list) < size {
 		list = append(append(list, damaged...), sound...)
 	}
-	began, found := time.Now(), 0
-	_ = eachRecord(list, func(r listed) error {
-		if r.sound {
-			found++
+	least := time.Hour // of some runs: the machine may be busy
+	for run := 0; run < 10 && least > time.Second; run++ {
+		began, found := time.Now(), 0
+		_ = eachRecord(list, func(r listed) error {
+			if r.sound {
+				found++
+			}
+			return nil
+		})
+		if least = min(least, time.Since(began)); found != len(list)/(len(damaged)+len(sound)) {
+			t.Fatalf("%d sound records, want all", found)
 		}
-		return nil
-	})
-	if took := time.Since(began); took > time.Second || found != len(list)/(len(damaged)+len(sound)) {
-		t.Errorf("%d sound records in %v, want all within a second", found, took)
+	}
+	if least > time.Second {
+		t.Errorf("to read the list took %v, want a second at most", least)
 	}
 }

@@ -17,7 +17,7 @@ var constants = map[string]func(l net.Listener, body []byte) error{
 	"fasthttp": func(l net.Listener, body []byte) error {
 		s := fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
 			ctx.SetContentType("application/json")
-			ctx.SetBody(body)
+			ctx.Response.SetBodyRaw(body) // without a copy: it is the fastest that there is
 		}}
 		return s.Serve(l)
 	},
@@ -30,8 +30,8 @@ var constants = map[string]func(l net.Listener, body []byte) error{
 	},
 }
 
-// serveConstant runs one of them until it is killed. With a certificate, it speaks TLS
-// with the settings of a gateway's agent plane.
+// serveConstant runs one of them until it is killed. With a certificate, it speaks
+// TLS.
 func serveConstant(name, addr string, size int, cert, key string) error {
 	serve := constants[name]
 	if serve == nil {
@@ -42,15 +42,22 @@ func serveConstant(name, addr string, size int, cert, key string) error {
 		return err
 	}
 	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
+		if l, err = withTLS(l, cert, key); err != nil {
 			return err
 		}
-		l = tls.NewListener(l, &tls.Config{
-			MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair},
-		})
 	}
 	return serve(l, constantBody(size))
+}
+
+// withTLS is a listener with the settings of a gateway's agent plane.
+func withTLS(l net.Listener, cert, key string) (net.Listener, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	return tls.NewListener(l, &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{pair},
+	}), nil
 }
 
 // constantBody is JSON of the size.

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,9 +38,6 @@ func newLab(o options) (*lab, error) {
 }
 
 func (l *lab) close() error {
-	for _, r := range l.rows {
-		r.close()
-	}
 	for _, p := range l.processes {
 		p.stop()
 	}
@@ -49,8 +46,12 @@ func (l *lab) close() error {
 
 // run starts a server that listens on addr, and waits until it accepts connections, or
 // until up says so.
-func (l *lab) run(addr netip.AddrPort, up func() error, program string, args ...string) (*process, error) {
-	p, err := start(l.serverCPU, l.dir, program, args...)
+func (l *lab) run(ctx context.Context, addr netip.AddrPort, up func() error, program string, args ...string) (*process, error) {
+	var env []string
+	if strings.HasPrefix(program, l.unpacked()) {
+		env = l.libraries()
+	}
+	p, err := start(l.serverCPU, l.dir, env, program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func (l *lab) run(addr netip.AddrPort, up func() error, program string, args ...
 			return err
 		}
 	}
-	return p, p.ready(2*time.Minute, up)
+	return p, p.ready(ctx, 2*time.Minute, up)
 }
 
 // freePort returns a port of the loopback address that nobody listened on just now, for
@@ -96,7 +97,7 @@ func (l *lab) makeWorld() error {
 }
 
 // gateway starts svmgate with the world and waits until it is ready.
-func (l *lab) gateway(name string, settings ...string) (*process, error) {
+func (l *lab) gateway(ctx context.Context, name string, settings ...string) (*process, error) {
 	data := filepath.Join(l.dir, name)
 	if err := copyTo(data, filepath.Join(l.dir, "world")); err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (l *lab) gateway(name string, settings ...string) (*process, error) {
 		"--agent-addr", ports[0].String(), "--admin-addr", ports[1].String(), "--ops-addr", ports[2].String(),
 	}, settings...)
 	fmt.Fprintf(l.progress, "%s: agents %v, operations %v\n", name, ports[0], ports[2])
-	return l.run(ports[0], func() error {
+	return l.run(ctx, ports[0], func() error {
 		res, err := http.Get("http://" + ports[2].String() + "/readyz")
 		if err != nil {
 			return err
@@ -124,7 +125,7 @@ func (l *lab) gateway(name string, settings ...string) (*process, error) {
 }
 
 // constant starts a server with a constant answer: this program again.
-func (l *lab) constant(name string, settings ...string) (*process, error) {
+func (l *lab) constant(ctx context.Context, name string, settings ...string) (*process, error) {
 	addr, err := freePort()
 	if err != nil {
 		return nil, err
@@ -134,19 +135,29 @@ func (l *lab) constant(name string, settings ...string) (*process, error) {
 		return nil, err
 	}
 	args := append([]string{"-serve", name, "-addr", addr.String(), "-size", strconv.Itoa(l.size)}, settings...)
-	return l.run(addr, nil, self, args...)
+	return l.run(ctx, addr, nil, self, args...)
 }
 
-// ask adds a row: a server that is asked over connections that stay open.
-func (l *lab) ask(group, name, version string, p *process, conns, size int, q question) error {
-	a, err := newAsker(p.addr, conns, l.world.VMs, q, 1)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
+// ask adds a row: a server that is asked over connections that stay open. They are made
+// when it is asked for the first time, since servers close those that nobody uses.
+func (l *lab) ask(group, name, version string, p *process, conns, size int, q question) {
+	var a *asker
 	l.rows = append(l.rows, &row{
-		group: group, name: name, version: version, server: p, bytes: size, slice: a.slice, close: a.close,
+		group: group, name: name, version: version, server: p, bytes: size,
+		slice: func(lasts time.Duration) (_ int, err error) {
+			if a == nil {
+				if a, err = newAsker(p.addr, conns, l.world.VMs, q, 1); err != nil {
+					return 0, err
+				}
+			}
+			return a.slice(lasts)
+		},
+		close: func() {
+			if a != nil {
+				a.close()
+			}
+		},
 	})
-	return nil
 }
 
 // measureSize asks a gateway some agents' questions, to learn how long answers are.
@@ -165,14 +176,4 @@ func (l *lab) measureSize(p *process) error {
 	}
 	l.size = (sum + answers/2) / answers
 	return nil
-}
-
-// output returns the first line that a program says, or "".
-func output(program string, args ...string) string {
-	out, err := exec.Command(program, args...).CombinedOutput()
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line)
 }

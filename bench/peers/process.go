@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,9 +31,10 @@ type process struct {
 
 // start starts a server on a processor; less than 0 means any. Its last words go into
 // the errors.
-func start(cpu int, dir, program string, args ...string) (*process, error) {
+func start(cpu int, dir string, env []string, program string, args ...string) (*process, error) {
 	said := new(tail)
 	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, said, said
 	// A group of its own, so that an interrupt is for this program alone and workers
 	// end with their master; and no server outlives a program that was killed.
@@ -66,6 +68,25 @@ func onCPU(cpu int, fn func() error) error {
 	return errors.Join(fn(), unix.SchedSetaffinity(0, &before))
 }
 
+// processors returns one for the servers and another for this program, of those that it
+// may use; ok is false if there is only one.
+func processors() (servers, ours int, ok bool) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil || allowed.Count() < 2 {
+		return -1, -1, false
+	}
+	servers, ours = -1, -1
+	for cpu, left := 0, allowed.Count(); left > 0; cpu++ {
+		if allowed.IsSet(cpu) {
+			left--
+			if ours = cpu; servers < 0 {
+				servers = cpu
+			}
+		}
+	}
+	return servers, ours, true
+}
+
 // bind binds all threads of this program, and those to come, to a processor.
 func bind(cpu int) error {
 	threads, err := os.ReadDir("/proc/self/task")
@@ -87,7 +108,7 @@ func bind(cpu int) error {
 }
 
 // ready waits until up returns nil, and finds the workers.
-func (p *process) ready(within time.Duration, up func() error) error {
+func (p *process) ready(ctx context.Context, within time.Duration, up func() error) error {
 	for end := time.Now().Add(within); ; {
 		err := up()
 		if err == nil {
@@ -95,6 +116,8 @@ func (p *process) ready(within time.Duration, up func() error) error {
 			return err
 		}
 		select {
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-p.done:
 			return fmt.Errorf("%s ended: %s", p.cmd.Path, p.said)
 		case <-time.After(20 * time.Millisecond):

@@ -2,8 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/svmgate/svmgate/bench"
@@ -53,6 +58,9 @@ func lineOf(r, against *row) line {
 	}
 }
 
+// busy returns the share of the time in which the server had its processor.
+func (l *line) busy() float64 { return l.CPU.Median * l.Rate.Median / 1e6 }
+
 // writeMarkdown writes the report as a page of tables.
 func (r *report) writeMarkdown(out io.Writer) error {
 	var b strings.Builder
@@ -63,15 +71,15 @@ func (r *report) writeMarkdown(out io.Writer) error {
 	fmt.Fprintf(&b, "and of the ratios in the same round also the quartiles. One processor serves, another asks.\n")
 	for _, g := range r.Groups {
 		fmt.Fprintf(&b, "\n## %s\n\n", g.Name)
-		fmt.Fprintf(&b, "| server | version | answer, bytes | CPU, µs | × %s | quartiles | requests/s |\n|---|---|--:|--:|--:|--:|--:|\n", g.Against)
+		fmt.Fprintf(&b, "| server | version | answer, bytes | CPU, µs | × %s | quartiles | requests/s | busy |\n|---|---|--:|--:|--:|--:|--:|--:|\n", g.Against)
 		for _, l := range g.Rows {
-			fmt.Fprintf(&b, "| %s | %s | %d | %.2f | %.3f | %.3f to %.3f | %.0f |\n",
-				l.Name, l.Version, l.Bytes, l.CPU.Median, l.Ratio.Median, l.Ratio.Low, l.Ratio.High, l.Rate.Median)
+			fmt.Fprintf(&b, "| %s | %s | %d | %.2f | %.3f | %.3f to %.3f | %.0f | %.0f %% |\n",
+				l.Name, l.Version, l.Bytes, l.CPU.Median, l.Ratio.Median, l.Ratio.Low, l.Ratio.High, l.Rate.Median, 100*l.busy())
 		}
 	}
 	if len(r.Skipped) > 0 {
 		b.WriteString("\nSkipped:\n\n")
-		for _, name := range sortedKeys(r.Skipped) {
+		for _, name := range slices.Sorted(maps.Keys(r.Skipped)) {
 			fmt.Fprintf(&b, "- %s: %s\n", name, r.Skipped[name])
 		}
 	}
@@ -86,4 +94,31 @@ func (r *report) writeJSON(out io.Writer) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(r)
+}
+
+// groupOf sums up a group, whose ratios are to fasthttp.
+func groupOf(rows []*row) group {
+	against := rows[slices.IndexFunc(rows, func(r *row) bool { return strings.HasPrefix(r.name, "fasthttp") })]
+	g := group{Name: rows[0].group, Against: against.name}
+	for _, r := range rows {
+		g.Rows = append(g.Rows, lineOf(r, against))
+	}
+	return g
+}
+
+// save writes the report into a directory, for people and for programs.
+func (r *report) save(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for name, write := range map[string]func(io.Writer) error{"peers.md": r.writeMarkdown, "peers.json": r.writeJSON} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(write(f), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

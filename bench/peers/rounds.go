@@ -53,6 +53,11 @@ func (r *row) measureSlice(lasts time.Duration) (m measure, err error) {
 // shuffled anew: a machine is faster in one minute than in the next, by more than
 // servers differ. A first round does not count: caches fill.
 func runRounds(ctx context.Context, rows []*row, rounds int, lasts time.Duration, progress io.Writer) error {
+	defer func() {
+		for _, r := range rows {
+			r.close()
+		}
+	}()
 	order := slices.Clone(rows)
 	for round := range rounds + 1 {
 		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })

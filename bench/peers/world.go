@@ -57,13 +57,16 @@ func (w *world) write(dir string) (err error) {
 	}
 	return table.Update(func(tx *store.Tx) error {
 		for i, token := range w.tokens {
-			if _, err := tx.SetToken(store.Token{Tenant: w.Tenant(i).ID, Current: sha256.Sum256([]byte(token))}); err != nil {
+			if _, err := tx.SetToken(store.Token{Tenant: w.Tenant(i).ID, Current: tokenSum(token)}); err != nil {
 				return fmt.Errorf("token of tenant %d: %w", i, err)
 			}
 		}
 		return nil
 	})
 }
+
+// tokenSum is what a gateway keeps of a token.
+func tokenSum(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
 // copyTo makes a second directory like the first.
 func copyTo(to, from string) error { return os.CopyFS(to, os.DirFS(from)) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -60,7 +61,11 @@ func TestScripts(t *testing.T) {
 }
 
 // patience bounds what should happen at once, on a machine that is busy.
-const patience = 10 * time.Second
+const patience = time.Minute
+
+// stopsIn bounds how long a gateway takes to stop: a few ms, if nothing keeps it. What
+// does keeps it for --shutdown-timeout, 10 s.
+const stopsIn = 8 * time.Second
 
 type gatewaysKey struct{}
 
@@ -180,13 +185,15 @@ func freeScript(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// freeAddr chooses among ports that the system does not choose for connections and for
+// ":0": nobody happens to get it before the gateway listens.
 func freeAddr() (string, error) {
-	for range 10 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 100 {
+		addr := fmt.Sprint("127.0.0.1:", 20_000+rand.N(12_000))
+		tcp, err := net.Listen("tcp", addr)
 		if err != nil {
-			return "", err
+			continue
 		}
-		addr := tcp.Addr().String()
 		udp, err := net.ListenPacket("udp", addr)
 		_ = tcp.Close()
 		if err == nil {
@@ -217,8 +224,8 @@ func endScript(ts *testscript.TestScript, neg bool, args []string) {
 	case <-time.After(patience):
 		ts.Fatalf("the gateway does not stop")
 	}
-	if took := time.Since(begin); took > time.Second {
-		ts.Fatalf("stopping took %v, want a second at most", took)
+	if took := time.Since(begin); took > stopsIn {
+		ts.Fatalf("stopping took %v: something was waited for", took)
 	}
 	if got := strconv.Itoa(g.cmd.ProcessState.ExitCode()); got != args[2] {
 		ts.Fatalf("exit code %s, want %s", got, args[2])

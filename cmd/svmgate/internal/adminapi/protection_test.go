@@ -210,7 +210,7 @@ func TestReportsAtATime(t *testing.T) {
 	for _, resp := range readers {
 		check(t, resp.Body.Close())
 	}
-	for end := time.Now().Add(10 * time.Second); w.api.reports.Load() > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); w.api.reports.Load() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d reports are written for nobody", w.api.reports.Load())
 		}

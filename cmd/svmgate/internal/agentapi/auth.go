@@ -19,26 +19,39 @@ var (
 // asked for and missing or wrong. Whether the tenant is active makes no
 // difference: the agents of an inactive one must learn just that.
 func (a *API) authenticate(ctx *fasthttp.RequestCtx, how Auth, who *asker) bool {
-	*who = asker{}
-	switch how {
-	case None:
-		return true
-	case Token:
-		who.tenant, who.authenticated = a.tenantOfToken(ctx.Request.Header.PeekCanonical(authorization))
-	case MTLS:
+	if how == MTLS {
 		who.tenant, who.authenticated = tenantOfCertificate(ctx)
+		return who.authenticated
 	}
-	return who.authenticated
+	return a.let(how, ctx.Request.Header.PeekCanonical(authorization), who)
+}
+
+// let is authenticate where no certificate is asked for.
+func (a *API) let(how Auth, header []byte, who *asker) bool {
+	*who = asker{}
+	if how == Token {
+		who.tenant, who.authenticated = a.tenantOfToken(header)
+		return who.authenticated
+	}
+	return true
 }
 
 // tenantOfToken reads "Bearer {token}". The digest is computed anew each time:
 // see BenchmarkToken for why no cache of verified tokens stands in front.
 func (a *API) tenantOfToken(header []byte) (store.TenantID, bool) {
-	if len(header) <= len(bearer) || !bytes.EqualFold(header[:len(bearer)], bearer) {
+	token := tokenIn(header)
+	if token == nil {
 		return store.TenantID{}, false
 	}
-	token := bytes.Trim(header[len(bearer):], " ")
 	return a.table.TenantByToken(auth.SumToken(token))
+}
+
+// tokenIn returns the token of "Bearer {token}", or nil.
+func tokenIn(header []byte) []byte {
+	if len(header) <= len(bearer) || !bytes.EqualFold(header[:len(bearer)], bearer) {
+		return nil
+	}
+	return bytes.Trim(header[len(bearer):], " ")
 }
 
 // tenantOfCertificate reads the tenant from the client certificate of the

@@ -126,7 +126,7 @@ func (l *lockedText) Write(p []byte) (int, error) {
 // has waits until the text has something.
 func (l *lockedText) has(t *testing.T, what string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(l.String(), what); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(l.String(), what); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no %q in %s", what, l.String())
 		}

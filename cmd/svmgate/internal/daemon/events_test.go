@@ -127,12 +127,15 @@ func TestEventsGoOut(t *testing.T) {
 	second := start(t, flags)
 	second.emit(10)
 	hook.setDown(false)
-	eventually(t, "all have come", func() bool { return len(hook.events()) >= len(second.events()) })
-	want := second.events()
-	if got := hook.events(); !slices.Equal(got, want) || !slices.Equal(linesOf(file), want) {
-		t.Errorf("the webhook has %d, the file %d, the gateway %d", len(got), len(linesOf(file)), len(want))
+	for what, events := range map[string]func() []string{"webhook": hook.events, "file": func() []string { return linesOf(file) }} {
+		eventually(t, "all have come to the "+what, func() bool { return len(events()) >= len(second.events()) })
+		if got, want := events(), second.events(); !slices.Equal(got, want) {
+			t.Errorf("the %s has %d events, the gateway %d, or in another order", what, len(got), len(want))
+		}
 	}
-	if n := strings.Count(second.log.String(), `msg="an SVM is back" event=svm.up`); n != 10 {
+	logged := func() int { return strings.Count(second.log.String(), `msg="an SVM is back" event=svm.up`) }
+	eventually(t, "the log has the last events", func() bool { return logged() >= 10 })
+	if n := logged(); n != 10 {
 		t.Errorf("the log has %d events, want 10", n)
 	}
 }
@@ -220,16 +223,10 @@ func TestManyGatewaysDeliverOnce(t *testing.T) {
 	for i := range 30 {
 		all[i%3].emit(10)
 	}
-	eventually(t, "all have all", func() bool {
-		n := all[0].assembly.table.NumEvents()
-		return n >= 300 && n == all[1].assembly.table.NumEvents() && n == all[2].assembly.table.NumEvents()
+	// Meanwhile gateways may tell that they have met: until all is quiet there can be more.
+	eventually(t, "all list the same, and that is what was delivered", func() bool {
+		want := all[2].events()
+		return len(want) >= 300 && slices.Equal(all[0].events(), want) && slices.Equal(all[1].events(), want) &&
+			slices.Equal(slices.Sorted(slices.Values(hook.events())), slices.Sorted(slices.Values(want)))
 	})
-	want := all[2].events()
-	if !slices.Equal(all[0].events(), want) {
-		t.Error("two gateways list different events")
-	}
-	eventually(t, "all were delivered", func() bool { return len(hook.events()) >= len(want) })
-	if got := slices.Sorted(slices.Values(hook.events())); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
-		t.Errorf("%d events were delivered, %d of them once, want the %d that there are", len(got), len(slices.Compact(got)), len(want))
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/adminapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/agentapi"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/config"
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/express"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/problem"
 	"github.com/svmgate/svmgate/cmd/svmgate/internal/tlsconf"
@@ -31,6 +32,7 @@ type plane struct {
 	open     func() int
 	rejected func() int
 	handler  *atomic.Pointer[fasthttp.RequestHandler] // nil on the operations plane
+	express  *express.Listener                        // before the server of the agent plane; else nil
 }
 
 func (g *Gateway) agentPlane(ctx context.Context) (*plane, error) {
@@ -43,7 +45,9 @@ func (g *Gateway) agentPlane(ctx context.Context) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.serveHTTP(p, g.connectionLimit(), false)
+	srv := g.serveHTTP(p, g.connectionLimit(), false)
+	p.express = express.Before(srv, p.listener, g.requests.Counter(p.name), g.opt.Log.With("plane", p.name))
+	p.serve = func() error { return srv.Serve(p.express) }
 	return p, nil
 }
 
@@ -120,7 +124,7 @@ func (g *Gateway) tlsConfig(auth tlsconf.ClientAuth, wanted bool) *tls.Config {
 
 // serveHTTP gives p a server whose handler can be exchanged; the first one says
 // that the gateway is starting.
-func (g *Gateway) serveHTTP(p *plane, connections int, streaming bool) {
+func (g *Gateway) serveHTTP(p *plane, connections int, streaming bool) *fasthttp.Server {
 	p.handler = new(atomic.Pointer[fasthttp.RequestHandler])
 	g.setHandler(p, fence.Wrap(starting, nil))
 	srv := fence.Server(p.name, func(ctx *fasthttp.RequestCtx) { (*p.handler.Load())(ctx) }, g.opt.Log)
@@ -131,6 +135,7 @@ func (g *Gateway) serveHTTP(p *plane, connections int, streaming bool) {
 	p.stop = srv.ShutdownWithContext
 	p.open = func() int { return int(srv.GetOpenConnectionsCount()) }
 	p.rejected = func() int { return int(srv.GetRejectedConnectionsCount()) }
+	return srv
 }
 
 func (g *Gateway) setHandler(p *plane, h fasthttp.RequestHandler) {
@@ -145,6 +150,7 @@ func (g *Gateway) plane(name string) *plane {
 func (g *Gateway) serveAgents(api *agentapi.API) {
 	p := g.plane("agent")
 	g.setHandler(p, fence.Forwarded(fence.Wrap(api.Handler, nil), g.settings.TrustedProxies))
+	p.express.Use(api.Express)
 }
 
 func (g *Gateway) serveAdmin(api *adminapi.API, integration *viis.API) {
@@ -155,6 +161,7 @@ func (g *Gateway) serveAdmin(api *adminapi.API, integration *viis.API) {
 
 // serveNobody lets the agent and admin planes say that the gateway is starting.
 func (g *Gateway) serveNobody() {
+	g.plane("agent").express.Use(nil)
 	for _, name := range []string{"agent", "admin"} {
 		g.setHandler(g.plane(name), fence.Wrap(starting, nil))
 	}

@@ -63,7 +63,7 @@ func startPlane(t *testing.T, streaming bool, adjust func(*fasthttp.Server)) *pl
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := srv.ShutdownWithContext(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -85,7 +85,7 @@ func (p *plane) exchange(t *testing.T, raw string) (statuses []int, closed bool)
 	// Writing may fail once the server has refused and closed.
 	go io.WriteString(c, raw)
 
-	c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	c.SetReadDeadline(time.Now().Add(30 * time.Second)) // it ends sooner: the server closes
 	br := bufio.NewReader(c)
 	method, _, _ := strings.Cut(raw, " ")
 	for {
@@ -317,7 +317,7 @@ func TestBodyOverTheLimitIs413(t *testing.T) {
 }
 
 func TestSlowRequestIs408(t *testing.T) {
-	p := startPlane(t, false, func(s *fasthttp.Server) { s.ReadTimeout = 50 * time.Millisecond })
+	p := startPlane(t, false, func(s *fasthttp.Server) { s.ReadTimeout = 250 * time.Millisecond })
 	for _, raw := range []string{"GET / HT", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe"} {
 		if statuses, closed := p.exchange(t, raw); len(statuses) != 1 || statuses[0] != 408 || !closed {
 			t.Errorf("%q: answers %v, closed %v; want [408] and closed", raw, statuses, closed)
@@ -346,7 +346,7 @@ func TestCutBody(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(5 * time.Second))
+			c.SetDeadline(time.Now().Add(30 * time.Second))
 			fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size+1, strings.Repeat("x", size))
 			if err := c.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)

@@ -65,7 +65,7 @@ func TestSend(t *testing.T) {
 			if (err == nil) != tt.whole || tt.whole && string(got) != want || resp.Header.Get("Content-Length") != tt.length {
 				t.Errorf("%d bytes and %v, Content-Length %q", len(got), err, resp.Header.Get("Content-Length"))
 			}
-			for end := time.Now().Add(5 * time.Second); !from.closed.Load(); time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(30 * time.Second); !from.closed.Load(); time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("the body was not closed")
 				}

@@ -179,7 +179,7 @@ func TestActionThatNeverEnds(t *testing.T) {
 	}
 	begun := time.Now()
 	err = s.Remove(t.Context(), site, new(notes).note)
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > time.Minute {
 		t.Errorf("Remove took %v", took)
 	}
 	if !errors.Is(err, ksc.ErrUnreachable) || !strings.Contains(err.Error(), "the virtual server is not gone after 100ms") {

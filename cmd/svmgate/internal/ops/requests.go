@@ -39,6 +39,10 @@ func (r *Requests) CountErrors(name string, h func(*fasthttp.RequestCtx, error))
 	}
 }
 
+// Counter returns a counter for the plane called name, for answers to which no handler of
+// [Requests.Count] comes. Connections are told apart by their numbers.
+func (r *Requests) Counter(name string) func(conn uint64, code int) { return r.plane(name).addCode }
+
 func (r *Requests) plane(name string) *planeCount {
 	for _, p := range r.planes {
 		if p.name == name {
@@ -50,14 +54,17 @@ func (r *Requests) plane(name string) *planeCount {
 	return p
 }
 
-// add counts one answer. A connection stays in its shard, and connections spread
-// over processors, so two processors seldom write to one cache line.
 func (p *planeCount) add(ctx *fasthttp.RequestCtx) {
-	code := ctx.Response.StatusCode()
+	p.addCode(ctx.ConnID(), ctx.Response.StatusCode())
+}
+
+// addCode counts one answer. A connection stays in its shard, and connections spread
+// over processors, so two processors seldom write to one cache line.
+func (p *planeCount) addCode(conn uint64, code int) {
 	if code < 0 || code >= maxCode {
 		code = 0
 	}
-	p.shards[ctx.ConnID()%shards].codes[code].Add(1)
+	p.shards[conn%shards].codes[code].Add(1)
 }
 
 // Families tells the counts.

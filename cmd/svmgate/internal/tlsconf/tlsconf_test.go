@@ -124,12 +124,12 @@ func listen(t *testing.T, l *Listener) (addr string) {
 
 // dial returns the common name of the server, or an error.
 func dial(addr string, c *tls.Config) (string, error) {
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", addr, c)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 30 * time.Second}, "tcp", addr, c)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	// With TLS 1.3 a refused client certificate shows at the first read.
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		return "", err
@@ -300,7 +300,7 @@ func TestWhoMaySpeakPlain(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(5 * time.Second))
+			c.SetDeadline(time.Now().Add(30 * time.Second))
 			io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 			got := make([]byte, len(tt.want))
 			if _, err := io.ReadFull(bufio.NewReader(c), got); err != nil || string(got) != tt.want {
@@ -386,7 +386,7 @@ func TestStalledHandshakesDoNotBlockOthers(t *testing.T) {
 	if _, err := dial(addr, s.client(nil, nil)); err != nil {
 		t.Errorf("a good client does not get through: %v", err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(turns) != 0; runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); len(turns) != 0; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d turns are taken while nothing is computed", len(turns))
 		}
@@ -430,7 +430,7 @@ func TestHandshakesAreCounted(t *testing.T) {
 	if _, err := dial(addr, &tls.Config{ServerName: "localhost"}); err == nil {
 		t.Fatal("a client that trusts nobody is content")
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
 		if got := l.Stats(); got == (ListenerStats{Handshakes: 1, Failed: 1}) {
 			return
 		} else if time.Now().After(deadline) {

@@ -141,7 +141,7 @@ func (w *world) reports(query string) string {
 	w.t.Helper()
 	var task ended
 	check(w.t, xml.Unmarshal([]byte(w.must(202, "POST", "/reports/tenants"+query, "").body), &task))
-	for end := time.Now().Add(10 * time.Second); task.State != "Completed"; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); task.State != "Completed"; time.Sleep(time.Millisecond) {
 		if check(w.t, xml.Unmarshal([]byte(w.must(200, "GET", "/tasks/"+task.ID, "").body), &task)); time.Now().After(end) {
 			w.t.Fatalf("the task is %+v", task)
 		}
