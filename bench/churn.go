@@ -140,7 +140,7 @@ func (r *run) churned(ctx context.Context, a order) {
 			updates += step.Updates
 			seconds += max(step.Seconds, a.lasts.Seconds())
 		}
-		pause(ctx, settle)
+		pause(ctx, min(settle, max(a.lasts, churnEvery)))
 	}
 	told := &Churned{UpdatesPerSecond: float64(updates) / seconds, Throughput: median(rates[1]) / median(rates[0])}
 	if len(cpus[0]) > 0 && len(cpus[1]) > 0 && median(cpus[0]) > 0 {

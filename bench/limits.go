@@ -114,14 +114,14 @@ func (s *Step) judge(i int, l Limits) (out []Verdict) {
 	}
 	if l.Errors != nil {
 		share := s.ErrorShare()
-		out = append(out, Verdict{i, "errors", percent(share), "at most " + percent(*l.Errors), share <= *l.Errors})
+		out = append(out, Verdict{i, "the share of errors", percent(share), "at most " + percent(*l.Errors), share <= *l.Errors})
 	}
 	if l.Rate > 0 {
 		part := 0.0
 		if s.Offered > 0 {
 			part = s.RateAchieved / s.Offered
 		}
-		out = append(out, Verdict{i, "rate", percent(part), "at least " + percent(l.Rate) + " of what was offered", part >= l.Rate})
+		out = append(out, Verdict{i, "the rate", percent(part), "at least " + percent(l.Rate) + " of what was offered", part >= l.Rate})
 	}
 	return out
 }

@@ -25,11 +25,7 @@ func (w *worker) manage(s *step, o *outcome) {
 func (w *worker) toggle(ctx context.Context) (int, error) {
 	back := w.off
 	if !back {
-		select {
-		case w.switched = <-w.r.tenants: // nobody else switches it meanwhile
-		default: // all are being switched: one that is taken by another worker
-			return 0, errBusy
-		}
+		w.switched = <-w.r.tenants // there are as many as workers, so nobody waits
 	}
 	active := w.r.cfg.Admin.Toggles[w.switched] != back
 	verb := "activate"
@@ -37,11 +33,9 @@ func (w *worker) toggle(ctx context.Context) (int, error) {
 		verb = "deactivate"
 	}
 	status, err := w.r.cfg.Admin.Do(ctx, http.MethodPost, "/v1/tenants/"+w.switched.String()+"/"+verb, nil)
-	if w.off = !back; back && (err != nil || status != http.StatusOK) {
-		w.off = true // to be tried again
-		return status, err
-	}
-	if back {
+	refused := err == nil && status/100 == 4 // nothing was changed
+	w.off = !back && !refused || back && (err != nil || status != http.StatusOK)
+	if !w.off {
 		w.r.tenants <- w.switched
 	}
 	return status, err

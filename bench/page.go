@@ -159,7 +159,7 @@ func (r *Result) ratesPlot() *plot.Plot {
 			line.Points = append(line.Points, plot.Point{X: s.Asked, Y: ms})
 			p.Y.Most, p.Y.Least = max(p.Y.Most, ms*1.2), min(p.Y.Least, max(ms/1.2, 0.01))
 		}
-		p.X.Most = s.Asked
+		p.X.Most = s.Asked * 1.02
 	}
 	p.Lines = []plot.Line{p99, p50}
 	return p

@@ -12,8 +12,12 @@ import (
 	"github.com/svmgate/svmgate/store"
 )
 
-// maxManagers bounds what asks the management plane at once.
-const maxManagers = 16
+// maxReporters bounds the reports that are sent at once, and maxSwitches the
+// tenants that are not as they were found.
+const (
+	maxReporters = 16
+	maxSwitches  = 4
+)
 
 // settle is how long a run rests after a step that asked too much.
 const settle = time.Second
@@ -73,7 +77,8 @@ func newRun(cfg Config) (*run, error) {
 	}
 	r.addLane(d, cfg.Connections, Ask, Batch)
 	r.addLane(d, 0, Poll)
-	r.addLane(nil, min(cfg.Connections, maxManagers), Report, Activate)
+	r.addLane(nil, min(cfg.Connections, maxReporters), Report)
+	r.addLane(nil, min(maxSwitches, len(r.tenants)), Activate)
 	r.result = &Result{Tool: tool, Started: r.start, Machine: ThisMachine(), Asked: cfg.asked()}
 	return r, nil
 }
@@ -123,6 +128,9 @@ func (r *run) grow(l *lane, workers int) {
 		if l.dialer != nil {
 			w.conn = newConn(l.dialer, !r.cfg.FullHandshakes)
 		}
+		if l.kinds[0] == Ask || l.kinds[0] == Batch { // not of thousands of polls
+			w.alarm = newAlarm()
+		}
 		l.workers = append(l.workers, w)
 	}
 }
@@ -132,6 +140,9 @@ func (r *run) close() {
 		for _, w := range l.workers {
 			if w.conn != nil {
 				w.conn.close()
+			}
+			if w.alarm != nil {
+				w.alarm.close()
 			}
 		}
 	}
@@ -243,12 +254,13 @@ func (r *run) step(ctx context.Context, a order) Step {
 	watch := r.watch(ctx, s)
 	updates := r.churn.begin(ctx, a.churn)
 	last := r.work(ctx, s)
-	out := r.tell(s, last)
-	out.Updates = updates()
-	out.Series, out.Server = watch()
+	cpu = clientCPU() - cpu
+	changed := updates()
+	series, most := watch()
 	after := r.scraper.scrape(context.WithoutCancel(ctx))
-	out.Server = after.since(before, out.Server, out.Answered)
-	out.ClientCPUSeconds = (clientCPU() - cpu).Seconds()
+	out := r.tell(s, last)
+	out.Updates, out.Series, out.ClientCPUSeconds = changed, series, cpu.Seconds()
+	out.Server = after.since(before, most, out.Answered)
 	out.Connects = r.made().minus(made)
 	return out
 }
@@ -282,20 +294,20 @@ func (r *run) work(ctx context.Context, s *step) (last time.Duration) {
 	return last
 }
 
-// sleep waits until a time of the step; false if ctx ended.
-func (s *step) sleep(ctx context.Context, until time.Duration) bool {
+// sleep waits until a time of the step; false if ctx ended. alarm may be nil.
+func (s *step) sleep(ctx context.Context, until time.Duration, alarm *alarm) bool {
 	const short = 100 * time.Millisecond
 	wait := until - time.Since(s.start)
+	if wait > short {
+		pause(ctx, wait-short/2)
+		wait = until - time.Since(s.start)
+	}
 	switch {
-	case wait > short:
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	case wait > 0:
-		time.Sleep(wait) // at half the cost, and not for long
+	case wait <= 0 || ctx.Err() != nil:
+	case alarm != nil:
+		alarm.sleep(wait)
+	default:
+		time.Sleep(wait)
 	}
 	return ctx.Err() == nil
 }

@@ -43,6 +43,7 @@ func someAgents(n int) (ids []store.BIOSID) {
 // measures from when it got round to sending, sees one slow request for each
 // connection and calls the 99th percentile good.
 func TestStallShows(t *testing.T) {
+	t.Parallel()
 	const stall, connections, requests = 300 * time.Millisecond, 4, 1000
 	var asked atomic.Int64
 	var gate sync.RWMutex
@@ -78,6 +79,7 @@ func TestStallShows(t *testing.T) {
 // The rate asked for is the rate that arrives, with equal and with exponential
 // times between requests, and agents are asked for at random.
 func TestRate(t *testing.T) {
+	t.Parallel()
 	for _, poisson := range []bool{false, true} {
 		const seed = 1 // with which the number of exponential gaps in the time is not that of equal ones
 		var mu sync.Mutex
@@ -115,6 +117,7 @@ func TestRate(t *testing.T) {
 }
 
 func TestErrorsByKind(t *testing.T) {
+	t.Parallel()
 	hang := make(chan struct{})
 	var n atomic.Int64
 	cfg := serve(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -79,7 +79,7 @@ func (r *run) search(ctx context.Context) error {
 		for _, v := range step.judge(len(r.result.Steps)-1, limits) {
 			if !v.Holds {
 				found.FailedAt, found.Why = rate, v.String()
-				pause(ctx, settle)
+				pause(ctx, min(settle, s.Duration))
 				return false
 			}
 		}

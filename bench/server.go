@@ -72,6 +72,15 @@ func (s *scraper) scrape(ctx context.Context) *scraped {
 	return sum
 }
 
+// often is scrape for those who come often: what was read within a second will
+// do, since reading is work for the gateway.
+func (s *scraper) often(ctx context.Context) *scraped {
+	if s.last != nil && time.Since(s.last.at) < time.Second {
+		return s.last
+	}
+	return s.scrape(ctx)
+}
+
 func (s *scraper) read(ctx context.Context, plane string) (map[string]*dto.MetricFamily, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, plane+"/metrics", nil)
 	if err != nil {

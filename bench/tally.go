@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -12,9 +11,6 @@ import (
 // maxTallies bounds what histograms take: a tally has up to a megabyte of them,
 // so connections share these.
 const maxTallies = 16
-
-// errBusy is of a switch for which every tenant is being switched already.
-var errBusy = errors.New("every tenant is being switched already")
 
 // An outcome is what became of a request. Times are since the start of the step.
 type outcome struct {
@@ -107,8 +103,6 @@ func (t *tally) record(o *outcome, within time.Duration, watch bool) {
 	t.last = max(t.last, o.done)
 	good := o.err == nil && o.status/100 == 2 && o.refused == 0
 	switch {
-	case errors.Is(o.err, errBusy):
-		t.fail("all tenants are being switched")
 	case o.err != nil:
 		t.fail(kindOf(o.err))
 	case o.status/100 != 2:

@@ -29,21 +29,27 @@ func (r *run) watch(ctx context.Context, s *step) (stop func() ([]Moment, *Serve
 		defer close(gone)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		from, before := s.start, r.scraper.last
+		from, before, cpus := s.start, r.scraper.last, 0.0
 		for {
 			select {
 			case <-quit:
 				return
 			case <-tick.C:
 			}
-			now := r.scraper.scrape(ctx)
+			if time.Since(from) < every/2 {
+				continue // the one before was late
+			}
+			now := r.scraper.often(ctx)
 			m := r.moment(time.Since(from))
 			from = time.Now()
 			m.At = from.Sub(r.start).Seconds()
-			if now != nil && before != nil && now.at.After(before.at) {
-				m.CPU = (now.cpu - before.cpu) / now.at.Sub(before.at).Seconds()
+			if now != nil {
 				m.Resident = now.use.ResidentBytes
 				most = now.use.most(most)
+				if before != nil && now.at.After(before.at) {
+					cpus = (now.cpu - before.cpu) / now.at.Sub(before.at).Seconds()
+				}
+				m.CPU = cpus
 			}
 			before = now
 			if len(series) < maxMoments { // a step without a duration may take longer

@@ -26,6 +26,7 @@ type worker struct {
 	kinds   []Kind
 	weights []float64 // of kinds, summed up, the last is 1
 	conn    *conn     // nil for the management plane
+	alarm   *alarm    // nil if it need not be on time
 	random  *rand.Rand
 	request []byte
 	body    []byte
@@ -56,7 +57,7 @@ func (w *worker) pick() Kind {
 func (w *worker) work(ctx context.Context, s *step, a *arrivals) {
 	for {
 		due, ok := a.next()
-		if !ok || !s.sleep(ctx, due) {
+		if !ok || !s.sleep(ctx, due, w.alarm) {
 			return
 		}
 		kind := w.pick()
@@ -103,11 +104,11 @@ func (w *worker) send(ctx context.Context, now time.Time, s *step, o *outcome, t
 	o.result = resultOf(body)
 }
 
-// poll asks as an agent that keeps a connection: first what is, then, while it
-// lives, for what is different.
+// poll asks as an agent that keeps a connection: for what is different from what
+// it knows. One that knows nothing yet asks first, which does not count.
 func (w *worker) poll(now time.Time, s *step, o *outcome) {
 	if w.revision == "" {
-		w.agent = w.random.IntN(len(w.r.cfg.Agents))
+		now = w.learn(now, s, o)
 	}
 	known := w.revision
 	w.request = w.r.questions.appendAsk(w.request[:0], w.agent, Poll, known)
@@ -128,6 +129,21 @@ func (w *worker) poll(now time.Time, s *step, o *outcome) {
 	} else {
 		o.changed = true
 	}
+}
+
+// learn asks for an agent of its own what it is told now. Whatever comes of that
+// shows in the poll.
+func (w *worker) learn(now time.Time, s *step, o *outcome) time.Time {
+	w.agent = w.random.IntN(len(w.r.cfg.Agents))
+	w.request = w.r.questions.appendAsk(w.request[:0], w.agent, Ask, "")
+	if status, err := w.conn.exchange(s.calm, now, w.request, w.r.cfg.Timeout); err == nil && status == 200 {
+		w.revision = revisionOf(w.conn.answer.Body())
+	}
+	late := o.sent - o.due
+	now = time.Now()
+	o.sent = now.Sub(s.start)
+	o.due = o.sent - late
+	return now
 }
 
 // results are what an answer may say, in the words of the agent plane.

@@ -43,7 +43,7 @@ type Table struct {
 	picks   []atomic.Int32
 	ready   [MaxSVMs / 64]atomic.Uint64
 	view    atomic.Pointer[View]
-	tokens  atomic.Pointer[map[[32]byte]TenantID]
+	tokens  atomic.Pointer[tokenIndex]
 	vms     vmTable
 	refused atomic.Uint64 // records from too far in the future
 
@@ -160,7 +160,7 @@ func (t *Table) empty() {
 	t.tasks = map[TaskID]struct{}{}
 	t.tenantNames, t.svmIndex, t.symbols = map[string][]TenantID{}, map[SVMID]int{}, newDictionary()
 	t.view.Store(&View{tenants: make([]*Tenant, 1), paths: t.symbols.paths, versions: t.symbols.versions})
-	t.tokens.Store(&map[[32]byte]TenantID{})
+	t.tokens.Store(newTokenIndex(0))
 }
 
 // Close waits for the writes that are under way, ends a snapshot that is being
@@ -219,8 +219,8 @@ func (t *Table) Lookup(id *BIOSID) (Slot, bool) {
 // TenantByToken returns the tenant whose agent token has the SHA-256 sum. It
 // takes no lock and does not allocate.
 func (t *Table) TenantByToken(sum [32]byte) (TenantID, bool) {
-	id, ok := (*t.tokens.Load())[sum]
-	return id, ok
+	s := t.tokens.Load().slot(&sum)
+	return s.tenant, s.used
 }
 
 // Observe calls fn with the present view, in which everything counts as changed,

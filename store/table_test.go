@@ -109,7 +109,7 @@ type picture struct {
 }
 
 func (x tester) picture() picture {
-	p := picture{Records: []string{}, Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tasks: x.Tasks(), Tokens: *x.tokens.Load()}
+	p := picture{Records: []string{}, Tenants: x.Tenants(), SVMs: x.SVMs(), VMs: x.VMs(BIOSID{}, nil, 1<<30), Accounts: x.Accounts(), Tasks: x.Tasks(), Tokens: x.tokens.Load().all()}
 	p.Events, p.Days = x.events(Version{}), x.days()
 	for _, r := range x.all() {
 		p.Records = append(p.Records, fmt.Sprintf("%v %x %x", r.Key, r.Version, r.Value))
@@ -121,6 +121,16 @@ func (x tester) picture() picture {
 		p.Answers = append(p.Answers, fmt.Sprintln(vm.BIOS, ok, tenant, version, slot.OS(), slot.Kind(), slot.Amiss()))
 	}
 	return p
+}
+
+func (x *tokenIndex) all() map[[32]byte]TenantID {
+	m := map[[32]byte]TenantID{}
+	for _, s := range x.slots {
+		if s.used {
+			m[s.sum] = s.tenant
+		}
+	}
+	return m
 }
 
 func (x tester) mustEqual(t failer, o tester) {

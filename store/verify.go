@@ -109,6 +109,14 @@ type verifier struct {
 	total    int64
 	begin    int64 // of the present file, in all that is to be read
 	told     int64 // to progress
+	scratch  *scratch
+}
+
+// A scratch is where blocks are loaded one after another. To make one takes longer than
+// to load most blocks.
+type scratch struct {
+	table   vmTable
+	buckets [Buckets]bucket // they count, and nobody looks
 }
 
 func (v *verifier) report(d Damage) {

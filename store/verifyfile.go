@@ -149,13 +149,24 @@ func (v *verifier) block(path string, offset int64, numbered []byte, dict *dicti
 		return nil
 	})
 	if err == nil && !hurt && dict != nil {
-		err = new(vmTable).loadBlock(shard, block, dict, new([Buckets]bucket))
+		err = v.load(shard, block, dict)
 	}
 	if err != nil {
 		hurt = true
 		v.report(Damage{path, offset, "", err.Error()})
 	}
 	return hurt
+}
+
+// load reports whether a sound block can be loaded, and forgets it again.
+func (v *verifier) load(shard int, block []byte, dict *dictionary) error {
+	if v.scratch == nil {
+		v.scratch = new(scratch)
+	}
+	s := v.scratch
+	err := s.table.loadBlock(shard, block, dict, &s.buckets)
+	s.table.shards[shard] = vmShard{}
+	return err
 }
 
 // frames calls fn with the payload of every frame of a file, those that fail

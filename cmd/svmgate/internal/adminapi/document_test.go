@@ -64,7 +64,7 @@ func TestParametersAreDocumented(t *testing.T) {
 		}
 		want := slices.Clone(r.query)
 		if r.foreign && r.method == "GET" {
-			want = slices.Clone(agentQuery)
+			want = append(slices.Clone(agentQuery), "wait", "revision")
 		}
 		slices.Sort(want)
 		slices.Sort(query)

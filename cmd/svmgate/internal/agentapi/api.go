@@ -63,6 +63,14 @@ type Config struct {
 	// called for every request. If nil, it always is.
 	Ready func() bool
 
+	// MaxWaiting bounds the questions that wait for a change at once, on both planes. If 0,
+	// [DefaultMaxWaiting]; if negative, none may.
+	MaxWaiting int
+
+	// Closing, when it is closed, ends all waits: whoever waits is answered at once, and
+	// nobody waits from then on. If nil, that is never.
+	Closing <-chan struct{}
+
 	// Metrics counts the answers of the agent plane. If nil, they are not
 	// counted.
 	Metrics *Metrics
@@ -76,12 +84,16 @@ type Config struct {
 	Connections bool
 }
 
+// DefaultMaxWaiting is what [Config.MaxWaiting] is by default.
+const DefaultMaxWaiting = 10_000
+
 // API answers agents. Its methods may be called from many goroutines.
 type API struct {
 	table   *store.Table
 	ready   func() bool
 	agents  plane
 	admin   plane
+	room    *room
 	scratch sync.Pool
 	shard   atomic.Uint32 // of the next scratch
 }
@@ -92,14 +104,15 @@ type plane struct {
 	decide  func(*discovery.Query, *discovery.Answer)
 	auth    Auth
 	metrics *Metrics
+	room    *room
 
 	agents      bool // who asks is an agent
 	feed        *watch.Feed
 	connections bool // feed gets what agents tell of theirs
 }
 
-// New returns an API for cfg. It starts no goroutine and opens nothing, so
-// there is nothing to close.
+// New returns an API for cfg. It follows the table as long as that lives, and has a
+// goroutine while somebody waits for a change; there is nothing to close.
 func New(cfg Config) (*API, error) {
 	switch {
 	case cfg.Selector == nil:
@@ -112,17 +125,22 @@ func New(cfg Config) (*API, error) {
 	if cfg.Ready == nil {
 		cfg.Ready = func() bool { return true }
 	}
+	if cfg.MaxWaiting == 0 {
+		cfg.MaxWaiting = DefaultMaxWaiting
+	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = new(Metrics)
 	}
+	room := newRoom(&cfg)
 	a := &API{
 		table: cfg.Table,
 		ready: cfg.Ready,
+		room:  room,
 		agents: plane{
-			decide: cfg.Selector.Select, auth: cfg.Auth, metrics: cfg.Metrics,
+			decide: cfg.Selector.Select, auth: cfg.Auth, metrics: cfg.Metrics, room: room,
 			agents: true, feed: cfg.Feed, connections: cfg.Connections && cfg.Auth != None,
 		},
-		admin: plane{decide: cfg.Selector.Decide, auth: None, metrics: new(Metrics)},
+		admin: plane{decide: cfg.Selector.Decide, auth: None, metrics: new(Metrics), room: room},
 	}
 	a.scratch.New = func() any {
 		return &scratch{shard: int(a.shard.Add(1) % shards), buf: make([]byte, 0, 2048)}
@@ -131,14 +149,23 @@ func New(cfg Config) (*API, error) {
 }
 
 // Handler answers one request on the agent plane.
-func (a *API) Handler(ctx *fasthttp.RequestCtx) { a.serve(ctx, &a.agents) }
+func (a *API) Handler(ctx *fasthttp.RequestCtx) { a.handle(ctx, &a.agents) }
 
 // Admin answers the same requests on the management plane, whose caller has
 // been authorised already. The questions are not an agent's own: they are not
 // counted, and no assignment is remembered for them.
-func (a *API) Admin(ctx *fasthttp.RequestCtx) { a.serve(ctx, &a.admin) }
+func (a *API) Admin(ctx *fasthttp.RequestCtx) { a.handle(ctx, &a.admin) }
 
-// serve is the hot path. From here to its return, a question that is answered, put off,
+func (a *API) handle(ctx *fasthttp.RequestCtx, p *plane) {
+	if w := a.serve(ctx, p, nil); w != nil {
+		a.await(ctx, p, w)
+	}
+}
+
+// serve answers a request, unless it is a question that waits for another answer: then it
+// returns the waiter. w is that waiter if the question has waited.
+//
+// It is the hot path. From here to its return, a question that is answered, put off,
 // or whose VM is not registered, keeps these invariants, which
 // TestHandlerDoesNotAllocate and BenchmarkWhole watch:
 //
@@ -146,10 +173,11 @@ func (a *API) Admin(ctx *fasthttp.RequestCtx) { a.serve(ctx, &a.admin) }
 //  2. Path and query are read where they lie in the request; nothing keeps a
 //     pointer into it after the return.
 //  3. Counters are bound when the program is built: no label is looked up.
-func (a *API) serve(ctx *fasthttp.RequestCtx, p *plane) {
+func (a *API) serve(ctx *fasthttp.RequestCtx, p *plane, w *waiter) *waiter {
 	s := a.scratch.Get().(*scratch)
 	path, query := splitURI(ctx.Request.Header.RequestURI())
 	id, route := matchRoute(path)
+	var waits *waiter
 	switch {
 	case route == routeNone, route == routeState && !p.agents:
 		p.refuse(ctx, s, notFound)
@@ -165,33 +193,39 @@ func (a *API) serve(ctx *fasthttp.RequestCtx, p *plane) {
 		p.refuse(ctx, s, unauthorized[p.auth])
 	case route == routeBatch:
 		if a.startBatch(ctx, p, s, query) {
-			return // the batch releases s when it has been read
+			return nil // the batch releases s when it has been read
 		}
 	case route == routeState:
 		a.takeState(ctx, p, s, id, query)
 	default:
-		p.answer(ctx, s, id, query)
+		waits = p.answer(ctx, s, id, query, w)
 	}
 	a.release(s)
+	return waits
 }
 
-// answer answers one question.
-func (p *plane) answer(ctx *fasthttp.RequestCtx, s *scratch, id, query []byte) {
+// answer answers one question, or returns the waiter that it is now. It was w before.
+func (p *plane) answer(ctx *fasthttp.RequestCtx, s *scratch, id, query []byte, w *waiter) *waiter {
 	if bad := s.readQuestion(id, query); bad != nil {
 		p.metrics.count(s.shard, outcomeInvalid)
 		bad.write(ctx)
-		return
+		return nil
 	}
 	p.decide(&s.query, &s.answer)
+	if s.seen&patience == patience {
+		if w, done := p.hold(ctx, s, w); done {
+			return w
+		}
+	}
 	switch s.answer.Result {
 	case discovery.NotRegistered:
 		p.refuse(ctx, s, notRegistered)
-		return
+		return nil
 	case discovery.Later:
 		p.refuse(ctx, s, tooMany)
 		s.buf = strconv.AppendInt(s.buf[:0], int64(s.answer.RefreshSeconds), 10)
 		ctx.Response.Header.SetCanonical(retryAfterName, s.buf)
-		return
+		return nil
 	}
 	p.metrics.count(s.shard, outcome(s.answer.Result))
 	p.note(s)
@@ -199,6 +233,7 @@ func (p *plane) answer(ctx *fasthttp.RequestCtx, s *scratch, id, query []byte) {
 	ctx.Response.Header.SetContentType("application/json")
 	ctx.Response.Header.SetCanonical(cacheControl, noStore)
 	ctx.Response.SetBody(s.buf)
+	return nil
 }
 
 // note tells who watches what an answer, and the question, say of an agent: mostly
@@ -249,10 +284,12 @@ type scratch struct {
 	failed  [discovery.MaxLimit]store.SVMID // what query.Failed points to
 	bios    store.BIOSID                    // as it was written
 	swapped bool                            // written in the other byte order
+	patient patient                         // if seen says so
 	seen    uint16                          // parameters read so far, by bit
 	text    []byte                          // decoded text; query.Tag may point into it
 	buf     []byte                          // the answer's body
 	shard   int
+	touched uint64 // what touching VMs came to
 }
 
 // An asker is who asks: the tenant, if agents authenticate.

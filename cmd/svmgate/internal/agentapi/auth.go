@@ -39,11 +39,19 @@ func (a *API) let(how Auth, header []byte, who *asker) bool {
 // tenantOfToken reads "Bearer {token}". The digest is computed anew each time:
 // see BenchmarkToken for why no cache of verified tokens stands in front.
 func (a *API) tenantOfToken(header []byte) (store.TenantID, bool) {
-	if len(header) <= len(bearer) || !bytes.EqualFold(header[:len(bearer)], bearer) {
+	token := tokenIn(header)
+	if token == nil {
 		return store.TenantID{}, false
 	}
-	token := bytes.Trim(header[len(bearer):], " ")
 	return a.table.TenantByToken(auth.SumToken(token))
+}
+
+// tokenIn returns the token of "Bearer {token}", or nil.
+func tokenIn(header []byte) []byte {
+	if len(header) <= len(bearer) || !bytes.EqualFold(header[:len(bearer)], bearer) {
+		return nil
+	}
+	return bytes.Trim(header[len(bearer):], " ")
 }
 
 // tenantOfCertificate reads the tenant from the client certificate of the

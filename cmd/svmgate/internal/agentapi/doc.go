@@ -26,10 +26,15 @@
 //     take it. What agents get, and what they tell, goes to [Config.Feed], from the
 //     agent plane alone; it may lose what answers say, since agents ask again.
 //
-// # Not in this release
+// # Waiting
 //
-// Waiting for a change (the parameters wait and revision) is refused with 400
-// rather than ignored.
+// A question with wait and revision is answered when the revision of its answer is another
+// one, or the time is over, up to a tenth of it earlier: so those that began together do
+// not end together. The first decision is that of any question, with all that follows from
+// it; what is looked at while it waits leaves no trace; and the answer is decided once more,
+// from a request that is read once more, when it is sent. A wait costs its connection and
+// goroutine, and a microsecond of one goroutine for all after a change. It ends early when
+// the gateway stops, takes another table, or the client closes its side.
 //
 // # Bounds
 //

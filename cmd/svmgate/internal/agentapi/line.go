@@ -62,6 +62,9 @@ func (s *scratch) readField(c *cursor) *refusal {
 		return c.broken()
 	}
 	p, bad := s.admit(name)
+	if bad == nil {
+		bad = refuseInLine(p, name)
+	}
 	if bad != nil {
 		return bad
 	}

@@ -26,11 +26,12 @@ const (
 	outcomeTold
 	outcomeForbidden
 	outcomeBusy
+	outcomeCrowded
 	outcomes
 )
 
 var outcomeNames = [outcomes]string{"not_registered", "assigned", "inactive", "no_svm", "over_capacity", "later",
-	"invalid", "unauthorized", "not_ready", "not_found", "method_not_allowed", "batch", "told", "forbidden", "busy"}
+	"invalid", "unauthorized", "not_ready", "not_found", "method_not_allowed", "batch", "told", "forbidden", "busy", "too_many_waiting"}
 
 // Metrics counts what the agent plane answered. Its zero value is ready for use,
 // from many goroutines.

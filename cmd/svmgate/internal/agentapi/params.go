@@ -29,10 +29,11 @@ const (
 	paramAlgorithm
 	paramPath
 	paramBIOSIDOrder
-	paramLater // known to later releases
+	paramWait
+	paramRevision
 )
 
-const paramNames = "version, os, kind, current, failed, limit, tag, protection, algorithm, path and biosIdOrder"
+const paramNames = "version, os, kind, current, failed, limit, tag, protection, algorithm, path, biosIdOrder, wait and revision"
 
 func paramOf(name []byte) param {
 	switch string(name) {
@@ -60,8 +61,10 @@ func paramOf(name []byte) param {
 		return paramPath
 	case "biosIdOrder":
 		return paramBIOSIDOrder
-	case "wait", "revision":
-		return paramLater
+	case "wait":
+		return paramWait
+	case "revision":
+		return paramRevision
 	}
 	return paramUnknown
 }
@@ -158,8 +161,6 @@ func (s *scratch) admit(name []byte) (param, *refusal) {
 	switch {
 	case p == paramUnknown:
 		return p, &refusal{400, "unknown_parameter", quote(name) + " is unknown; known are " + paramNames}
-	case p == paramLater:
-		return p, &refusal{400, "invalid_parameter", string(name) + " is not available in this release"}
 	case s.seen&(1<<p) != 0:
 		return p, &refusal{400, "invalid_parameter", string(name) + " is given twice"}
 	}
@@ -199,6 +200,8 @@ func (s *scratch) set(p param, text []byte) *refusal {
 			return badValue("limit", text, "a number from 1 to 16")
 		}
 		q.Limit = n
+	case paramWait, paramRevision:
+		return s.setPatience(p, text)
 	case paramTag:
 		if len(text) > maxTag || !utf8.Valid(text) {
 			return badValue("tag", text, "at most 128 bytes of UTF-8")

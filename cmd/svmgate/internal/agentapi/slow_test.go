@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/svmgate/svmgate/discovery"
@@ -49,6 +51,28 @@ func slowUUID(text string) (id [16]byte, err error) {
 	return id, nil
 }
 
+// slowPatience checks the parameters that only a question has.
+func slowPatience(fields map[string]any) error {
+	if text, ok := fields["wait"].(string); ok {
+		if regexp.MustCompile(`^[0-9]+$`).MatchString(text) {
+			text += "s"
+		}
+		wait, err := time.ParseDuration(text)
+		if err != nil || len(fields["wait"].(string)) > 32 || wait < time.Second || wait > 5*time.Minute {
+			return errors.New("wait")
+		}
+	}
+	if text, ok := fields["revision"].(string); ok {
+		n, isNumber := new(big.Int).SetString(text, 10)
+		if !isNumber || !regexp.MustCompile(`^[0-9]+$`).MatchString(text) || n.BitLen() > 53 {
+			return errors.New("revision")
+		}
+	}
+	delete(fields, "wait")
+	delete(fields, "revision")
+	return nil
+}
+
 // slowQuestion reads what readQuestion reads.
 func slowQuestion(id, query string) (q discovery.Query, err error) {
 	text, err := url.PathUnescape(id)
@@ -71,6 +95,9 @@ func slowQuestion(id, query string) (q discovery.Query, err error) {
 				fields[name] = anySlice(strings.Split(list[0], ","))
 			}
 		}
+	}
+	if err := slowPatience(fields); err != nil {
+		return q, err
 	}
 	return slowFields(fields)
 }

@@ -36,7 +36,7 @@ func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond 
 
 // showBench writes a result for people.
 func showBench(w io.Writer, r *bench.Result) error {
-	header := table.Row{"STEP", "ASKED/S", "ANSWERED/S", "GOOD/S", "ERRORS", "P50", "P99", "P99.9", "MAX", "LAG P99", "SERVER µs/REQ", "SERVER MIB"}
+	header := table.Row{"STEP", "ASKED/S", "ANSWERED/S", "GOOD/S", "ERRORS", "P50", "P99", "P99.9", "MAX", "LAG P99", "SERVER CPU/REQ", "MEMORY"}
 	rows := make([]table.Row, 0, len(r.Steps))
 	for i := range r.Steps {
 		s := &r.Steps[i]
@@ -46,7 +46,7 @@ func showBench(w io.Writer, r *bench.Result) error {
 		}
 		cpu, memory := "-", "-"
 		if s.Server != nil {
-			cpu, memory = fmt.Sprintf("%.1f", s.Server.CPUMicrosecondsPerRequest), fmt.Sprintf("%.0f", s.Server.ResidentBytes/(1<<20))
+			cpu, memory = fmt.Sprintf("%.1fµs", s.Server.CPUMicrosecondsPerRequest), fmt.Sprintf("%.0f MiB", s.Server.ResidentBytes/(1<<20))
 		}
 		name := s.Purpose
 		if s.OfCapacity > 0 {

@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		AgentAddr: "127.0.0.1:7270", AdminAddr: "127.0.0.1:7271", OpsAddr: "127.0.0.1:7272",
 		DataDir: "./svmgate-data", NodeName: "n1", DeadAddress: "192.0.2.1", SVMTTL: 15 * time.Minute, ReturnAfter: 10 * time.Minute,
-		AgentAuth: "none", TokenOverlap: 24 * time.Hour, LicenseWarning: 720 * time.Hour, MaxConnections: 65536, AdminMaxConnections: 256,
+		AgentAuth: "none", TokenOverlap: 24 * time.Hour, LicenseWarning: 720 * time.Hour, MaxConnections: 65536, MaxWaiting: 10_000, AdminMaxConnections: 256,
 		ProtectionKeep: 400, EventsKeep: 720 * time.Hour, EventsMax: 1_000_000, EventStreams: 100, EventsBacklog: 100_000,
 		ImportLimit: 1 << 30, KSCTimeout: 30 * time.Second, TombstoneKeep: 168 * time.Hour, ShutdownTimeout: 10 * time.Second, LogFormat: "text",
 	}
@@ -161,6 +161,7 @@ func TestBadValuesNameKeyValueAndWhatIsAllowed(t *testing.T) {
 			"unix://dev/log", "unix:///", "unix:", "udp://host#x", "udp://host:65536",
 		},
 		"max-connections": {"0", "many", "9999999"},
+		"max-waiting":     {"-1", "many", "9999999"},
 		"import-limit":    {"1", "1GB", "-1GiB", "9999999TiB", "GiB"},
 		"shutdown-delay":  {"soon"},
 		"log-level":       {"loud"},

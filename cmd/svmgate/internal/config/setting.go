@@ -224,6 +224,10 @@ var Table = []Setting{
 		Help:  "connections of agents at once",
 		parse: count(func(c *Config) *int { return &c.MaxConnections }, 1, 1<<20),
 	}, {
+		Name: "max-waiting", Default: "10000", Allowed: wantCount(0, 1<<20),
+		Help:  "questions that wait for a change at once (wait=); the others are told to come back",
+		parse: count(func(c *Config) *int { return &c.MaxWaiting }, 0, 1<<20),
+	}, {
 		Name: "admin-max-connections", Default: "256", Allowed: wantCount(1, 1<<16),
 		Help:  "connections to the management plane at once",
 		parse: count(func(c *Config) *int { return &c.AdminMaxConnections }, 1, 1<<16),

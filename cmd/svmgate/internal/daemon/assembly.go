@@ -33,6 +33,7 @@ type assembly struct {
 	replica  *replica.Replica                // nil without a cluster
 	shared   atomic.Pointer[replica.Replica] // the same, for the selector's goroutine
 	selector *discovery.Selector
+	agents   *agentapi.API
 	accounts *auth.Accounts
 	tenancy  *tenancy.Service
 	sinks    *sink.Sinks
@@ -158,13 +159,18 @@ func (a *assembly) serve() error {
 		return err
 	}
 	metrics := new(agentapi.Metrics)
-	agents, err := agentapi.New(agentapi.Config{Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed, Connections: c.ProtectionReports})
+	a.agents, err = agentapi.New(agentapi.Config{
+		Selector: a.selector, Table: a.table, Auth: how, Metrics: metrics, Feed: a.feed, Connections: c.ProtectionReports,
+		MaxWaiting: cmp.Or(c.MaxWaiting, -1), // a setting of 0 means that none may
+		Closing:    a.streamsEnd(),
+		Ready:      func() bool { return a.life.Err() == nil }, // of a table that is set aside nobody is told
+	})
 	if err != nil {
 		return err
 	}
 	licenses := &license.Surveyor{Table: a.table, Selector: a.selector, Warning: c.LicenseWarning}
 	cfg := adminapi.Config{
-		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: agents.Admin, Deployments: a.guide(), Licenses: licenses,
+		Table: a.table, Selector: a.selector, Accounts: a.accounts, Agents: a.agents.Admin, Deployments: a.guide(), Licenses: licenses,
 		Protection: a.book,
 		MaxImport:  c.ImportLimit, Log: a.opt.Log,
 		TokenOverlap: cmp.Or(c.TokenOverlap, -1), // a setting of 0 means none
@@ -189,12 +195,13 @@ func (a *assembly) serve() error {
 	a.show(ops.SelectorFamilies(a.selector))
 	a.show(ops.LicenseFamilies(a.life, licenses))
 	a.show(agentFamilies(metrics))
+	a.show(waitFamilies(a.agents))
 	a.ops.Show(a.table, a.selector)
 	a.probe()
 	a.startProtection()
 	a.startWatch()
 	a.startEvents(admin)
-	a.serveAgents(agents)
+	a.serveAgents(a.agents)
 	a.serveAdmin(admin, integration)
 	return nil
 }

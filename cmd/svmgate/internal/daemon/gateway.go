@@ -165,6 +165,26 @@ func agentFamilies(m *agentapi.Metrics) []ops.Family {
 	return families
 }
 
+// waitFamilies tells of agents that wait for changes.
+func waitFamilies(a *agentapi.API) []ops.Family {
+	return []ops.Family{
+		{
+			Name: "agent_waiting", Help: "Questions that wait for a change now.",
+			Read: func(emit ops.Emit) { emit(float64(a.WaitStats().Waiting)) },
+		}, {
+			Name: "agent_waits_total", Help: "Questions that waited, or found no room to, by how that ended.", Labels: []string{"end"}, Counter: true,
+			Read: func(emit ops.Emit) {
+				s := a.WaitStats()
+				emit(float64(s.Changed), "changed")
+				emit(float64(s.Timeout), "timeout")
+				emit(float64(s.Closing), "closing")
+				emit(float64(s.Gone), "gone")
+				emit(float64(s.Refused), "refused")
+			},
+		},
+	}
+}
+
 // Failed delivers the error of a part that ended by itself. The gateway should
 // then be stopped.
 func (g *Gateway) Failed() <-chan error { return g.failed }

@@ -129,6 +129,9 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// NetConn returns the connection below, as [tls.Conn.NetConn] does.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // SetDeadline implements [net.Conn].
 func (c *conn) SetDeadline(t time.Time) error {
 	c.readEnd, c.writeEnd = t.UnixNano(), t.UnixNano()

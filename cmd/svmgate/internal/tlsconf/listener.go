@@ -234,6 +234,9 @@ func (c *gatedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// NetConn returns the connection below, as [tls.Conn.NetConn] does.
+func (c *gatedConn) NetConn() net.Conn { return c.Conn }
+
 func (c *gatedConn) Close() error {
 	c.leave()
 	return c.Conn.Close()
