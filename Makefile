@@ -14,7 +14,7 @@ RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden|MovingIsTheOracles|WhatIf|A
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
-.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store bench-peers crash lab examples oracle sim simulate protection vsphere-big sample tools clean
+.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store bench-peers crash crowd lab examples oracle sim simulate protection vsphere-big sample tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,9 @@ crash: ## 100 cycles of kill -9 under 64 writers, 5,000 flipped bits, a full dis
 
 day: ## a day of 100,000 agents after their tenant was deactivated, on three gateways in virtual time
 	$(GO) test ./cmd/svmgate/internal/watch -run TestDay -day.vms 100000 -day.time 24h -count 1 -timeout 3h -v
+
+crowd: ## very many connections: 10,000 that wait, 19,000 that are slow
+	$(GO) test ./cmd/svmgate/internal/crowd -crowd.long -count 1 -timeout 30m -v
 
 lab: ## gateways in network namespaces: long cuts, 16 of them, a million VMs, 4,000 reports a second
 	$(GO) test ./cmd/svmgate/internal/lab -lab.long -count 1 -timeout 60m -v

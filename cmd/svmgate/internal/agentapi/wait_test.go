@@ -297,6 +297,27 @@ func TestWaitEndsWhenTheGatewayDoes(t *testing.T) {
 	}
 }
 
+// A change that comes after the answer, and whose sweep comes before the question waits.
+func TestNoChangeIsMissed(t *testing.T) {
+	waitBubble(t, Config{}, func(t *testing.T, a *API, table *store.Table) {
+		other := askLater(t, a.Handler, idle, waiting(t, a.Handler, idle, "60s"))
+		query := waiting(t, a.Handler, acme, "60s")
+		decide, once := a.agents.decide, true
+		a.agents.decide = func(q *discovery.Query, answer *discovery.Answer) {
+			decide(q, answer)
+			if q.BIOS == id(100+acme) && once {
+				once = false
+				update(t, table, func(tx *store.Tx) error { _, err := tx.SetActive(id(acme), false); return err })
+				time.Sleep(2 * sweepPause)
+			}
+		}
+		if r := ask(t, a.Handler, acme, query); r.result != "inactive" || r.took != 2*sweepPause {
+			t.Errorf("%+v", r)
+		}
+		other()
+	})
+}
+
 // Many changes do not make one sweep each.
 func TestSweepsArePaced(t *testing.T) {
 	waitBubble(t, Config{}, func(t *testing.T, a *API, table *store.Table) {

@@ -68,6 +68,7 @@ type Config struct {
 	EventsBacklog           int    // that wait for each of these
 
 	MaxConnections      int // agent plane
+	MaxPerAddress       int // of them; 0: no bound
 	MaxWaiting          int // questions; 0: none may wait
 	AdminMaxConnections int
 	ImportLimit         int64

@@ -160,12 +160,13 @@ func TestBadValuesNameKeyValueAndWhatIsAllowed(t *testing.T) {
 			"host", "udp:host", "udp://", "udp://:514", "udp://host:0", "udp://host:x", "http://host", "tcp://host/path", "tls://u@host", "tls://host?x",
 			"unix://dev/log", "unix:///", "unix:", "udp://host#x", "udp://host:65536",
 		},
-		"max-connections": {"0", "many", "9999999"},
-		"max-waiting":     {"-1", "many", "9999999"},
-		"import-limit":    {"1", "1GB", "-1GiB", "9999999TiB", "GiB"},
-		"shutdown-delay":  {"soon"},
-		"log-level":       {"loud"},
-		"log-format":      {"xml"},
+		"max-connections":             {"0", "many", "9999999"},
+		"max-connections-per-address": {"-1", "many", "9999999"},
+		"max-waiting":                 {"-1", "many", "9999999"},
+		"import-limit":                {"1", "1GB", "-1GiB", "9999999TiB", "GiB"},
+		"shutdown-delay":              {"soon"},
+		"log-level":                   {"loud"},
+		"log-format":                  {"xml"},
 	} {
 		for _, value := range values {
 			_, err := Load(Input{Flags: map[string]string{name: value}})

@@ -224,6 +224,10 @@ var Table = []Setting{
 		Help:  "connections of agents at once",
 		parse: count(func(c *Config) *int { return &c.MaxConnections }, 1, 1<<20),
 	}, {
+		Name: "max-connections-per-address", Default: "0", Allowed: wantCount(0, 1<<20) + "; 0 means no bound",
+		Help:  "connections of agents at once from one IPv4 address or IPv6 /64; proxies that are trusted or end TLS are free",
+		parse: count(func(c *Config) *int { return &c.MaxPerAddress }, 0, 1<<20),
+	}, {
 		Name: "max-waiting", Default: "10000", Allowed: wantCount(0, 1<<20),
 		Help:  "questions that wait for a change at once (wait=); the others are told to come back",
 		parse: count(func(c *Config) *int { return &c.MaxWaiting }, 0, 1<<20),

@@ -118,6 +118,12 @@ func (g *Gateway) listen(ctx context.Context) error {
 		if g.files, err = tlsconf.Open(paths, g.opt.Log); err != nil {
 			return &config.Error{Key: "tls-cert", Value: c.TLSCert, Reason: err.Error()}
 		}
+		if c.ClusterKeyFile != "" {
+			err = g.files.Share(c.ClusterKeyFile, func() ([][]byte, error) { return replica.ReadKeys(c.ClusterKeyFile) })
+			if err != nil {
+				return &config.Error{Key: "cluster-key-file", Value: c.ClusterKeyFile, Reason: err.Error()}
+			}
+		}
 	}
 	var listening []ops.Listening
 	for _, build := range []func(context.Context) (*plane, error){g.agentPlane, g.adminPlane, g.opsPlane} {

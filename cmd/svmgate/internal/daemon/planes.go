@@ -41,10 +41,11 @@ func (g *Gateway) agentPlane(ctx context.Context) (*plane, error) {
 	if c.AgentAuth == "mtls" {
 		auth = tlsconf.Require
 	}
-	p, err := g.newPlane(ctx, "agent", c.AgentAddr, g.tlsConfig(auth, true))
+	p, err := g.newPlane(ctx, "agent", c.AgentAddr, g.tlsConfig("agent", auth, true))
 	if err != nil {
 		return nil, err
 	}
+	p.listener.PerAddress, p.listener.Unbounded = c.MaxPerAddress, c.TrustedProxies
 	srv := g.serveHTTP(p, g.connectionLimit(), false)
 	p.express = express.Before(srv, p.listener, g.requests.Counter(p.name), g.opt.Log.With("plane", p.name))
 	p.serve = func() error { return srv.Serve(p.express) }
@@ -57,7 +58,7 @@ func (g *Gateway) adminPlane(ctx context.Context) (*plane, error) {
 	if c.TLSClientCA != "" {
 		auth = tlsconf.VerifyIfGiven
 	}
-	p, err := g.newPlane(ctx, "admin", c.AdminAddr, g.tlsConfig(auth, true))
+	p, err := g.newPlane(ctx, "admin", c.AdminAddr, g.tlsConfig("admin", auth, true))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (g *Gateway) adminPlane(ctx context.Context) (*plane, error) {
 
 func (g *Gateway) opsPlane(ctx context.Context) (*plane, error) {
 	c := &g.settings.Config
-	p, err := g.newPlane(ctx, "ops", c.OpsAddr, g.tlsConfig(tlsconf.NoClientCert, c.OpsTLS()))
+	p, err := g.newPlane(ctx, "ops", c.OpsAddr, g.tlsConfig("ops", tlsconf.NoClientCert, c.OpsTLS()))
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +116,11 @@ func cause(err error) string {
 	return err.Error()
 }
 
-func (g *Gateway) tlsConfig(auth tlsconf.ClientAuth, wanted bool) *tls.Config {
+func (g *Gateway) tlsConfig(plane string, auth tlsconf.ClientAuth, wanted bool) *tls.Config {
 	if g.files == nil || !wanted {
 		return nil
 	}
-	return g.files.Config(auth)
+	return g.files.Config(plane, auth)
 }
 
 // serveHTTP gives p a server whose handler can be exchanged; the first one says

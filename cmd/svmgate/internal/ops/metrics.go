@@ -201,6 +201,10 @@ func ListenerFamilies(listening []Listening) []Family {
 			Labels: []string{"plane"}, Counter: true,
 			Read: each(func(l Listening, emit Emit) { emit(float64(l.Listener.Stats().Refused), l.Plane) }),
 		}, {
+			Name: "connections_crowded_total", Help: "Connections closed because their address had as many as one may have.",
+			Labels: []string{"plane"}, Counter: true,
+			Read: each(func(l Listening, emit Emit) { emit(float64(l.Listener.Stats().Crowded), l.Plane) }),
+		}, {
 			Name: "tls_handshakes_total", Help: "TLS handshakes by how they ended.", Labels: []string{"plane", "result"}, Counter: true,
 			Read: each(func(l Listening, emit Emit) {
 				s := l.Listener.Stats()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,9 @@ type Files struct {
 	tried   stamps     // of the files that were last tried, well or not
 	current atomic.Pointer[generation]
 
+	issuers []issuer                // under mu
+	tickets atomic.Pointer[tickets] // nil unless they are shared; its fields are under mu
+
 	reloads, failures atomic.Uint64
 	lastFailed        atomic.Bool
 }
@@ -48,6 +52,7 @@ type Files struct {
 // A generation is what one reading of the files gave.
 type generation struct {
 	configs  [clientAuths]*tls.Config
+	forgets  [clientAuths]*tls.Config // the same, without tickets
 	notAfter time.Time
 }
 
@@ -82,6 +87,7 @@ func (f *Files) Stats() Stats {
 func (f *Files) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.refreshLocked(time.Now())
 	return f.reloadLocked()
 }
 
@@ -118,6 +124,7 @@ func (f *Files) Watch(ctx context.Context) {
 func (f *Files) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.refreshLocked(time.Now())
 	if f.stamps() == f.tried {
 		return
 	}
@@ -128,9 +135,11 @@ func (f *Files) poll() {
 	f.log.Info("TLS files have changed and are in use", "expires", f.current.Load().notAfter)
 }
 
-// Config returns a configuration that always uses the files as last read.
-func (f *Files) Config(auth ClientAuth) *tls.Config {
-	return &tls.Config{
+// Config returns a configuration for a plane that always uses the files as last read. A
+// session is resumed on the plane where it began only, whatever the files are by then;
+// but if its client showed a certificate, only if that would be accepted now.
+func (f *Files) Config(plane string, auth ClientAuth) *tls.Config {
+	c := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			if c, ok := hello.Conn.(*gatedConn); ok {
@@ -138,29 +147,31 @@ func (f *Files) Config(auth ClientAuth) *tls.Config {
 					return nil, err
 				}
 			}
-			return f.current.Load().configs[auth], nil
+			now := f.current.Load()
+			if f.tickets.Load() != nil && !slices.Contains(hello.SupportedVersions, tls.VersionTLS13) {
+				return now.forgets[auth], nil
+			}
+			return now.configs[auth], nil
 		},
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.issuers = append(f.issuers, issuer{plane, c})
+	if t := f.tickets.Load(); t != nil {
+		c.SetSessionTicketKeys(t.keys(plane))
+	}
+	return c
 }
 
 // stamps tells two states of the files apart.
-type stamps [3]struct {
-	modified time.Time
-	size     int64
-	missing  bool
-}
+type stamps [3]stamp
 
 func (f *Files) stamps() (s stamps) {
 	for i, path := range []string{f.paths.Cert, f.paths.Key, f.paths.ClientCA} {
 		if path == "" {
 			continue
 		}
-		info, err := os.Stat(path)
-		if err != nil {
-			s[i].missing = true
-			continue
-		}
-		s[i].modified, s[i].size = info.ModTime(), info.Size()
+		s[i] = stampOf(path)
 	}
 	return s
 }
@@ -194,7 +205,8 @@ func load(paths Paths, now time.Time) (*generation, error) {
 		case Require:
 			c.ClientAuth = tls.RequireAndVerifyClientCert
 		}
-		g.configs[auth] = c
+		g.configs[auth], g.forgets[auth] = c, c.Clone()
+		g.forgets[auth].SessionTicketsDisabled = true
 	}
 	return g, nil
 }

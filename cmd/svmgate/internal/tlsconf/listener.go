@@ -46,10 +46,17 @@ type Listener struct {
 	// nor on this host.
 	Guarded bool
 
+	// PerAddress bounds the connections that one IPv4 address, or one IPv6 network of 64
+	// bits, has open at once; those beyond it are closed. Those in Plain and in Unbounded
+	// have no bound: they speak for many. If 0, nobody has.
+	PerAddress int
+	Unbounded  []netip.Prefix
+
 	// Log is told when connections can not be accepted. Required.
 	Log *slog.Logger
 
-	handshakes, failed, refused atomic.Uint64
+	addresses                            addresses
+	handshakes, failed, refused, crowded atomic.Uint64
 }
 
 // ListenerStats counts connections since the start.
@@ -57,11 +64,12 @@ type ListenerStats struct {
 	Handshakes uint64 // TLS handshakes that ended well
 	Failed     uint64 // TLS handshakes that did not
 	Refused    uint64 // plain connections from where none is allowed
+	Crowded    uint64 // connections beyond those of one address
 }
 
 // Stats returns the counts.
 func (l *Listener) Stats() ListenerStats {
-	return ListenerStats{l.handshakes.Load(), l.failed.Load(), l.refused.Load()}
+	return ListenerStats{l.handshakes.Load(), l.failed.Load(), l.refused.Load(), l.crowded.Load()}
 }
 
 // Accept returns the next connection that may speak. Its handshake has not begun:
@@ -91,9 +99,16 @@ func (l *Listener) Accept() (net.Conn, error) {
 // admit returns the connection as the plane should use it, or nil if it is
 // refused.
 func (l *Listener) admit(c net.Conn) net.Conn {
-	switch peer := peerOf(c); {
-	case contains(l.Plain, peer):
+	peer := peerOf(c)
+	if contains(l.Plain, peer) {
 		return c
+	}
+	if !contains(l.Unbounded, peer) {
+		if c = l.bound(c, peer); c == nil {
+			return nil
+		}
+	}
+	switch {
 	case l.TLS != nil:
 		raw := &gatedConn{Conn: c}
 		return &tlsConn{Conn: tls.Server(raw, l.TLS), raw: raw, listener: l}

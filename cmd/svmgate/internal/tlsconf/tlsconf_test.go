@@ -169,7 +169,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 func TestReload(t *testing.T) {
 	s := newSite(t)
 	f := s.open()
-	addr := listen(t, &Listener{TLS: f.Config(NoClientCert)})
+	addr := listen(t, &Listener{TLS: f.Config("agent", NoClientCert)})
 	serves := func(want string) {
 		t.Helper()
 		if got, err := dial(addr, s.client(nil, nil)); got != want || err != nil {
@@ -240,7 +240,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			addr := listen(t, &Listener{TLS: f.Config(tt.auth)})
+			addr := listen(t, &Listener{TLS: f.Config("agent", tt.auth)})
 			c := s.client(nil, nil)
 			if tt.ca != nil {
 				c = s.client(tt.ca, &tt.leaf)
@@ -257,7 +257,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 
 	// The authorities change with their file, too.
-	addr := listen(t, &Listener{TLS: f.Config(Require)})
+	addr := listen(t, &Listener{TLS: f.Config("agent", Require)})
 	s.write(s.paths.ClientCA, string(other.PEM))
 	f.poll()
 	if _, err := dial(addr, s.client(other, &tlstest.Leaf{})); err != nil {
@@ -267,7 +267,7 @@ func TestClientCertificates(t *testing.T) {
 
 func TestOldProtocolsAreRefused(t *testing.T) {
 	s := newSite(t)
-	addr := listen(t, &Listener{TLS: s.open().Config(NoClientCert)})
+	addr := listen(t, &Listener{TLS: s.open().Config("agent", NoClientCert)})
 	c := s.client(nil, nil)
 	c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	if _, err := dial(addr, c); err == nil {
@@ -281,7 +281,7 @@ func TestOldProtocolsAreRefused(t *testing.T) {
 
 func TestWhoMaySpeakPlain(t *testing.T) {
 	s := newSite(t)
-	config := s.open().Config(NoClientCert)
+	config := s.open().Config("agent", NoClientCert)
 	here, elsewhere := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	for _, tt := range []struct {
 		name string
@@ -320,7 +320,8 @@ type fakeConn struct {
 func (c *fakeConn) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.from))
 }
-func (c *fakeConn) Close() error { c.closed = true; return nil }
+func (c *fakeConn) Close() error                { c.closed = true; return nil }
+func (c *fakeConn) Write(b []byte) (int, error) { return len(b), nil }
 
 func TestGuardedRefusesStrangers(t *testing.T) {
 	l := &Listener{Guarded: true, Plain: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Log: quiet}
@@ -371,7 +372,7 @@ func TestAcceptOutlivesLackOfDescriptors(t *testing.T) {
 // Clients that say hello and then nothing take nobody's turn.
 func TestStalledHandshakesDoNotBlockOthers(t *testing.T) {
 	s := newSite(t)
-	l := &Listener{TLS: s.open().Config(NoClientCert)}
+	l := &Listener{TLS: s.open().Config("agent", NoClientCert)}
 	addr := listen(t, l)
 	for range 2 * cap(turns) {
 		c, err := net.Dial("tcp", addr)
@@ -397,7 +398,7 @@ func TestStalledHandshakesDoNotBlockOthers(t *testing.T) {
 // accepts: that must not wait for the client.
 func TestWriteDoesNotRunTheHandshake(t *testing.T) {
 	s := newSite(t)
-	l := &Listener{TLS: s.open().Config(NoClientCert), Log: quiet}
+	l := &Listener{TLS: s.open().Config("agent", NoClientCert), Log: quiet}
 	server, client := net.Pipe()
 	defer client.Close()
 	server.SetDeadline(time.Now().Add(time.Second))
@@ -422,7 +423,7 @@ func (p *onePipe) Accept() (net.Conn, error) { return p.c, nil }
 
 func TestHandshakesAreCounted(t *testing.T) {
 	s := newSite(t)
-	l := &Listener{TLS: s.open().Config(NoClientCert)}
+	l := &Listener{TLS: s.open().Config("agent", NoClientCert)}
 	addr := listen(t, l)
 	if _, err := dial(addr, s.client(nil, nil)); err != nil {
 		t.Fatal(err)
