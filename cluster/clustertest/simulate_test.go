@@ -14,7 +14,7 @@ import (
 
 var (
 	seed     = flag.Uint64("cluster.seed", 1, "the first seed that TestSeeds tries")
-	seeds    = flag.Uint64("cluster.seeds", 100, "how many seeds it tries; 20 with -short")
+	seeds    = flag.Uint64("cluster.seeds", 200, "how many seeds it tries; 20 with -short")
 	lasts    = flag.Duration("cluster.lasts", 30*time.Second, "how long there are faults in TestSeeds, in virtual time")
 	restarts = flag.Int("cluster.restarts", 1, "how many seeds TestMassRestart tries")
 	logs     = flag.Bool("cluster.log", false, "show what nodes log")
