@@ -506,6 +506,23 @@ func TestChurn(t *testing.T) {
 	}
 }
 
+// Where nobody answers there is nothing to compare, and the result can be written.
+func TestChurnWithoutAnswers(t *testing.T) {
+	t.Parallel()
+	cfg := serve(t, func(http.ResponseWriter, *http.Request) {})
+	w := World{Seed: 1, Tenants: 2, SVMs: 30}
+	put := func(context.Context, []store.VM) error { return nil }
+	cfg.Target = "http://127.0.0.1:1"
+	cfg.Churn, cfg.Rates, cfg.Duration = &Churn{PerSecond: 10, Pairs: 1, VMs: []store.VM{w.VM(0), w.VM(1)}, Put: put}, at(100), 100*time.Millisecond
+	res, err := Run(t.Context(), cfg)
+	if err != nil || res.Churn == nil || res.Churn.Throughput != 0 {
+		t.Fatalf("%+v, %v", res.Churn, err)
+	}
+	if err := res.WriteJSON(io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
 // A result is the same once it was written and read; what is none is refused.
 func TestResultIsReadAgain(t *testing.T) {
 	cfg := serve(t, func(http.ResponseWriter, *http.Request) {})
