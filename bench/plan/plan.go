@@ -57,6 +57,9 @@ func (p *Plan) Figure(key string) (Figure, bool) {
 // idleTimeout is how long a gateway keeps an idle connection.
 const idleTimeout = 75 * time.Second
 
+// maxWaiting is how many agents may wait at a gateway that is told nothing else.
+const maxWaiting = 10_000
+
 // heapRoom is how much more memory a gateway may take than what lies in it: garbage
 // that has not been collected, a snapshot that is written.
 const heapRoom = 1.5
@@ -228,6 +231,9 @@ func (m *maker) memory() {
 		"%s MiB + %s VMs × %s B + %s connections × %s KiB", Number(c.BaseBytes.Value/mib), whole(float64(in.Agents)), Number(c.VMBytes.Value),
 		whole(connections), Number(each/1024))
 	m.need("memoryLimit", "memory to give it", "MiB", lies*heapRoom/mib, "× %s for garbage, and snapshots while they are written", Number(heapRoom))
+	if each := waiting / float64(m.live); each > maxWaiting {
+		m.warn("%s agents that wait at one gateway need --max-waiting, which is %d if nothing is said", whole(each), maxWaiting)
+	}
 	if connections > 60_000 {
 		m.warn("%s connections need a process that may open as many files (LimitNOFILE) and --max-connections, which is 65536 if nothing is said", whole(connections))
 	}

@@ -58,8 +58,8 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s does not say how it was computed: %q", f.Key, f.How)
 		}
 	}
-	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "connections") {
-		t.Errorf("it warns of %q; want of the connections", p.Warnings)
+	if len(p.Warnings) != 2 || !strings.Contains(p.Warnings[0], "118,800 agents that wait") || !strings.Contains(p.Warnings[1], "connections") {
+		t.Errorf("it warns of %q; want of those that wait, and the connections", p.Warnings)
 	}
 }
 
