@@ -135,6 +135,15 @@ func TestCloseWaitsForTheAnswer(t *testing.T) {
 	}
 }
 
+// Who asks the system about a connection finds it.
+func TestConnectionWithin(t *testing.T) {
+	l := &line{}
+	c, ok := Before(new(fasthttp.Server), nil, nil, nil).Wrap(l).(interface{ NetConn() net.Conn })
+	if !ok || c.NetConn() != net.Conn(l) {
+		t.Errorf("NetConn: %v", ok)
+	}
+}
+
 // After the end of accepting, the server answers: it closes connections behind its answers.
 func TestServerAnswersAtTheEnd(t *testing.T) {
 	l := &line{reads: []string{question, question}, end: io.EOF}
