@@ -219,11 +219,10 @@ func (m *maker) latency() {
 func (m *maker) memory() {
 	in, c := &m.in, m.costs
 	waiting := float64(in.Agents) * in.Waiting * (1 - in.WithoutSVM)
-	idle := m.steady * (1 - in.New) * idleTimeout.Seconds()
-	idle = min(idle, float64(in.Agents))
+	idle := min(m.peak*(1-in.Closed)*idleTimeout.Seconds(), float64(in.Agents)-waiting)
 	connections := m.need("connections", "connections of one gateway", "", (waiting+idle)/float64(m.live),
-		"(%s agents that wait + %s a second × %s × %s s until an idle one is closed) ÷ %d gateways",
-		whole(waiting), Number(m.steady), percent(1-in.New), Number(idleTimeout.Seconds()), m.live)
+		"(%s agents that wait + %s a second × %s × %s s until an idle one is closed, but one for each agent) ÷ %d",
+		whole(waiting), Number(m.peak), percent(1-in.Closed), Number(idleTimeout.Seconds()), m.live)
 	each := c.ConnectionBytes.Value*(1-in.TLS) + c.TLSConnectionBytes.Value*in.TLS
 	const mib = 1 << 20
 	lies := c.BaseBytes.Value + float64(in.Agents)*c.VMBytes.Value + connections*each
