@@ -142,7 +142,10 @@ func (r *run) churned(ctx context.Context, a order) {
 		}
 		pause(ctx, min(settle, max(a.lasts, churnEvery)))
 	}
-	told := &Churned{UpdatesPerSecond: float64(updates) / seconds, Throughput: median(rates[1]) / median(rates[0])}
+	told := &Churned{UpdatesPerSecond: float64(updates) / seconds}
+	if without := median(rates[0]); without > 0 { // else nobody was answered, and there is nothing to compare
+		told.Throughput = median(rates[1]) / without
+	}
 	if len(cpus[0]) > 0 && len(cpus[1]) > 0 && median(cpus[0]) > 0 {
 		told.CPU = median(cpus[1]) / median(cpus[0])
 	}

@@ -6,7 +6,15 @@
 // request stops asking while the server stalls, and so hides the stall: for one
 // of 300 ms among fast answers such a closed loop reports a good 99th percentile,
 // while of those who would have asked, many waited ("coordinated omission").
-// TestStallShows holds both figures against each other.
+// TestStallShows holds both figures against each other. The command svmgate bench
+// is Run with flags; docs/bench.md says how to read a [Result].
+//
+// A [Result] has a [Step] for each rate. Everything that a plan needs of one is in
+// it: the rate that was asked, what was answered and in what time, how connections
+// were used, and what the gateways used meanwhile, from their metrics.
+//
+// What a run changes (tenants that are switched, VMs that move) it puts back, also
+// if it is ended early.
 //
 // [World] makes tenants, SVMs and VMs of any number from a seed, for a table in
 // this process or as an inventory that a gateway imports.

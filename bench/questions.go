@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/svmgate/svmgate/store"
 )
@@ -139,6 +138,3 @@ func revisionOf(body []byte) string {
 	}
 	return string(rest[:end])
 }
-
-// ranOut tells whether a poll took as long as it may: then nothing changed.
-func ranOut(took, wait time.Duration) bool { return took >= wait-wait/20 }

@@ -83,10 +83,14 @@ func TestRate(t *testing.T) {
 	for _, poisson := range []bool{false, true} {
 		const seed = 1 // with which the number of exponential gaps in the time is not that of equal ones
 		var mu sync.Mutex
-		paths := map[string]int{}
+		paths, early := map[string]int{}, 0
+		start := time.Now()
 		cfg := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 			mu.Lock()
 			paths[r.URL.Path]++
+			if time.Since(start) < time.Second/4 {
+				early++
+			}
 			mu.Unlock()
 			if r.URL.RawQuery != "version=12.0" || r.Header.Get("Authorization") != "Bearer secret" {
 				t.Errorf("asked for %v with %v", r.URL, r.Header)
@@ -104,6 +108,9 @@ func TestRate(t *testing.T) {
 		}
 		if res.Steps[0].Answered != res.Steps[0].Scheduled || len(res.Steps[0].Errors) > 0 || res.Steps[0].RateAchieved < 500 {
 			t.Errorf("poisson=%v: %+v", poisson, res)
+		}
+		if early > 650 { // fewer on a machine that is busy
+			t.Errorf("poisson=%v: %d requests in the first quarter of a second, want 500", poisson, early)
 		}
 		if len(paths) < 90 {
 			t.Errorf("poisson=%v: %d agents of 100 asked", poisson, len(paths))

@@ -93,7 +93,9 @@ func (t *tally) record(o *outcome, within time.Duration, watch bool) {
 		k.latency = histogram(3)
 	}
 	latency := o.done - o.due - o.waited
-	if !o.changed {
+	if o.changed {
+		latency = o.sent - o.due // when it should have come nobody can say
+	} else {
 		// RecordValue fails for values out of range, which micros does not return.
 		_ = k.latency.RecordValue(micros(latency))
 		_ = t.service.RecordValue(micros(o.done - o.sent - o.waited))

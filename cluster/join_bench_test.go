@@ -11,7 +11,11 @@ import (
 // BenchmarkJoin is an empty node that joins one with a large table, over sockets of
 // this machine, encrypted, until the tables are equal.
 func BenchmarkJoin(b *testing.B) {
-	for _, records := range []int{100_000, 1_000_000} {
+	sizes := []int{100_000, 1_000_000}
+	if testing.Short() {
+		sizes = []int{10_000}
+	}
+	for _, records := range sizes {
 		b.Run(fmt.Sprintf("records=%d", records), func(b *testing.B) {
 			donor := start(b, cluster.Config{Name: "donor", Keys: [][]byte{make([]byte, 32)}})
 			const batch = 10_000
@@ -42,7 +46,11 @@ func BenchmarkJoin(b *testing.B) {
 // BenchmarkImport writes a million records to one of three nodes, at 90,000 a second,
 // and counts how long after that the others have them.
 func BenchmarkImport(b *testing.B) {
-	const records, batch, rate = 1_000_000, 1000, 90_000
+	const batch, rate = 1000, 90_000
+	records := 1_000_000
+	if testing.Short() {
+		records = 10_000
+	}
 	for b.Loop() {
 		keys := [][]byte{make([]byte, 32)}
 		all := []member{start(b, cluster.Config{Name: "a", Keys: keys})}
@@ -62,7 +70,7 @@ func BenchmarkImport(b *testing.B) {
 		b.ReportMetric(time.Since(ended).Seconds(), "s-after-the-end")
 		b.ReportMetric(ended.Sub(began).Seconds(), "s-import")
 		pulled := all[1].Stats().PulledRecords + all[2].Stats().PulledRecords
-		b.ReportMetric(float64(pulled)/2/records, "pulled/record")
+		b.ReportMetric(float64(pulled)/2/float64(records), "pulled/record")
 	}
 }
 

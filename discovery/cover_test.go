@@ -13,7 +13,7 @@ import (
 func TestCoversAgreeWithExplain(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	met := map[discovery.Cover]int{}
-	for n := range uint64(60) {
+	for n := range worlds(60, func() bool { return len(met) == int(discovery.NumCovers) }) {
 		sc := newScript(seed, n, 0)
 		synctest.Test(t, func(t *testing.T) {
 			st := newStage(t, sc.rules)

@@ -16,7 +16,7 @@ import (
 func TestExplainNewcomerAgreesWithExplain(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	results := map[string]int{}
-	for n := range uint64(30) {
+	for n := range worlds(30, metAll(results, "assigned", "inactive", "no_svm")) {
 		sc := newScript(seed, n, 0)
 		synctest.Test(t, func(t *testing.T) {
 			st := newStage(t, sc.rules)

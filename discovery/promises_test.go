@@ -23,7 +23,7 @@ import (
 func TestExplainAgreesWithDecide(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	met := map[string]int{}
-	for n := range uint64(60) {
+	for n := range worlds(60, metAll(met, verdicts...)) {
 		sc := newScript(seed, n, 40)
 		synctest.Test(t, func(t *testing.T) {
 			st := newStage(t, sc.rules)

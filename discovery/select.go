@@ -25,6 +25,10 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	}
 }
 
+// Touch lets memory bring what questions about VMs begin with, all together, and does not
+// wait for it. What it returns means nothing.
+func (s *Selector) Touch(ids []store.BIOSID) uint64 { return s.table.Touch(ids) }
+
 // selectFor is Select for the registered VM of a slot.
 func (s *Selector) selectFor(q *Query, a *Answer, slot store.Slot) {
 	if c, registered := s.decideFor(q, a, slot, true, false); registered {

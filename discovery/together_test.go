@@ -239,7 +239,11 @@ func TestASettledSVMDrawsThoseThatReachIt(t *testing.T) {
 func TestMovingIsTheOracles(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	met := map[string]int{}
-	for n := range uint64(40) {
+	wanted := []string{
+		"moves", "moves but for a storm", "moves past what is better", "moves nowhere",
+		"moves to the emptiest", "relief is not open", "relief is no better", "relief gets above the line",
+	}
+	for n := range worlds(40, metAll(met, wanted...)) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, n))
 			here := store.Path{Host: "here"}
@@ -296,10 +300,7 @@ func TestMovingIsTheOracles(t *testing.T) {
 			}
 		})
 	}
-	for _, what := range []string{
-		"moves", "moves but for a storm", "moves past what is better", "moves nowhere",
-		"moves to the emptiest", "relief is not open", "relief is no better", "relief gets above the line",
-	} {
+	for _, what := range wanted {
 		if met[what] == 0 {
 			t.Errorf("met %q %d times", what, met[what])
 		}

@@ -167,7 +167,7 @@ func TestWhatIfChangesNothing(t *testing.T) {
 func TestWhatIfIsWhatHappens(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	met := map[string]int{}
-	for n := range uint64(40) {
+	for n := range worlds(40, metAll(met, "moves", "inactive", "no SVM", "over capacity", "served")) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, n))
 			st, c := forecastWorld(t, r, seed, n)

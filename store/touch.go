@@ -1,8 +1,13 @@
 package store
 
-// Touch looks at where a VM is, and does not wait for it: [Table.Lookup] soon after finds
-// it near the processor. What it returns means nothing.
-func (t *Table) Touch(id *BIOSID) uint64 { return t.vms.touch(hashBIOS(id)) }
+// Touch looks at where VMs are, and does not wait for it: [Table.Lookup] soon after finds
+// them near the processor. What it returns means nothing.
+func (t *Table) Touch(ids []BIOSID) (sum uint64) {
+	for i := range ids {
+		sum += t.vms.touch(hashBIOS(&ids[i]))
+	}
+	return sum
+}
 
 // touch loads the first slot at which a VM may be, and does nothing with what is there:
 // so the processor need not wait for it.

@@ -82,7 +82,16 @@ func TestProcess(t *testing.T) {
 	if spent, err := p.cpu(); err != nil || spent == 0 {
 		t.Errorf("processor time %v, %v", spent, err)
 	}
-	p.stop()
+	stopped := make(chan struct{})
+	go func() {
+		p.stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(10 * time.Second):
+		t.Error("some of it holds on to its output")
+	}
 	for _, pid := range p.pids {
 		if !ends(pid) {
 			t.Errorf("process %d of %v is left", pid, p.pids)

@@ -20,6 +20,7 @@ func (m *maker) given() {
 		{"tls", "questions by TLS", "%", func(in *Input) float64 { return in.TLS * 100 }},
 		{"new", "questions on a new connection", "%", func(in *Input) float64 { return in.New * 100 }},
 		{"resumed", "of these, TLS sessions resumed", "%", func(in *Input) float64 { return in.Resumed * 100 }},
+		{"closed", "connections that agents close behind the answer", "%", func(in *Input) float64 { return in.Closed * 100 }},
 		{"updates", "changes to the table", "/s", func(in *Input) float64 { return in.Updates }},
 		{"report-every", "an SVM reports every", "s", func(in *Input) float64 { return in.ReportEvery.Seconds() }},
 		{"svm-capacity", "agents that an SVM takes", "", func(in *Input) float64 { return float64(in.SVMCapacity) }},

@@ -29,8 +29,10 @@ type Input struct {
 
 	// TLS is the part of the questions that come by TLS; New the part that open a
 	// connection of their own, since connections that are idle for 75 s are closed;
-	// Resumed the part of the new TLS connections that resume a session.
-	TLS, New, Resumed float64
+	// Resumed the part of the new TLS connections that resume a session; Closed the
+	// part of the questions behind whose answer the agent closes its connection, which
+	// otherwise lies idle until the gateway does.
+	TLS, New, Resumed, Closed float64
 
 	// Updates is how many changes to the table there are a second: registrations,
 	// placements, tenants. ReportEvery is how often an SVM reports.
@@ -96,7 +98,7 @@ func (in *Input) check() error {
 		name  string
 		value float64
 	}{
-		{"WithoutSVM", in.WithoutSVM}, {"Waiting", in.Waiting}, {"TLS", in.TLS}, {"New", in.New}, {"Resumed", in.Resumed},
+		{"WithoutSVM", in.WithoutSVM}, {"Waiting", in.Waiting}, {"TLS", in.TLS}, {"New", in.New}, {"Resumed", in.Resumed}, {"Closed", in.Closed},
 	} {
 		if !(f.value >= 0 && f.value <= 1) {
 			return &InputError{f.name, fmt.Sprintf("is %v: want a part from 0 to 1", f.value)}

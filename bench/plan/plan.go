@@ -57,6 +57,9 @@ func (p *Plan) Figure(key string) (Figure, bool) {
 // idleTimeout is how long a gateway keeps an idle connection.
 const idleTimeout = 75 * time.Second
 
+// maxWaiting is how many agents may wait at a gateway that is told nothing else.
+const maxWaiting = 10_000
+
 // heapRoom is how much more memory a gateway may take than what lies in it: garbage
 // that has not been collected, a snapshot that is written.
 const heapRoom = 1.5
@@ -216,11 +219,10 @@ func (m *maker) latency() {
 func (m *maker) memory() {
 	in, c := &m.in, m.costs
 	waiting := float64(in.Agents) * in.Waiting * (1 - in.WithoutSVM)
-	idle := m.steady * (1 - in.New) * idleTimeout.Seconds()
-	idle = min(idle, float64(in.Agents))
+	idle := min(m.peak*(1-in.Closed)*idleTimeout.Seconds(), float64(in.Agents)-waiting)
 	connections := m.need("connections", "connections of one gateway", "", (waiting+idle)/float64(m.live),
-		"(%s agents that wait + %s a second × %s × %s s until an idle one is closed) ÷ %d gateways",
-		whole(waiting), Number(m.steady), percent(1-in.New), Number(idleTimeout.Seconds()), m.live)
+		"(%s agents that wait + %s a second × %s × %s s until an idle one is closed, but one for each agent) ÷ %d",
+		whole(waiting), Number(m.peak), percent(1-in.Closed), Number(idleTimeout.Seconds()), m.live)
 	each := c.ConnectionBytes.Value*(1-in.TLS) + c.TLSConnectionBytes.Value*in.TLS
 	const mib = 1 << 20
 	lies := c.BaseBytes.Value + float64(in.Agents)*c.VMBytes.Value + connections*each
@@ -228,6 +230,9 @@ func (m *maker) memory() {
 		"%s MiB + %s VMs × %s B + %s connections × %s KiB", Number(c.BaseBytes.Value/mib), whole(float64(in.Agents)), Number(c.VMBytes.Value),
 		whole(connections), Number(each/1024))
 	m.need("memoryLimit", "memory to give it", "MiB", lies*heapRoom/mib, "× %s for garbage, and snapshots while they are written", Number(heapRoom))
+	if each := waiting / float64(m.live); each > maxWaiting {
+		m.warn("%s agents that wait at one gateway need --max-waiting, which is %d if nothing is said", whole(each), maxWaiting)
+	}
 	if connections > 60_000 {
 		m.warn("%s connections need a process that may open as many files (LimitNOFILE) and --max-connections, which is 65536 if nothing is said", whole(connections))
 	}

@@ -31,7 +31,7 @@ func flat() *Costs {
 func TestPlan(t *testing.T) {
 	in := Defaults()
 	in.Agents, in.Processors, in.Load, in.New, in.Updates = 1_200_000, 2, 0.5, 0.5, 10
-	in.FailedSVMs, in.FailedGateways, in.Waiting = 4, 1, 0.1
+	in.FailedSVMs, in.FailedGateways, in.Waiting, in.Closed = 4, 1, 0.1, 0.8
 	p, err := Make(in, flat())
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestPlan(t *testing.T) {
 	// 99 % have an SVM, of these a tenth waits for 60 s and the others ask every 300 s.
 	steady := 1_200_000 * (0.99*0.9/300 + 0.01/30 + 0.99*0.1/60)
 	const live = 1 // 4,000 in a second, 5,000 by a processor
-	connections := (1_200_000*0.99*0.1 + steady*0.5*75) / live
+	connections := (1_200_000*0.99*0.1 + steady*0.2*75) / live
 	for key, want := range map[string]float64{
 		"steadyRate": steady, "peakRate": max(steady, 1_200_000/300.), "processorRate": 5000, "questionCost": 100,
 		"processors": max(steady, 4000) / 5000, "gateways": 2 * live, "steadyProcessors": steady * 100e-6,
@@ -58,8 +58,8 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s does not say how it was computed: %q", f.Key, f.How)
 		}
 	}
-	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "connections") {
-		t.Errorf("it warns of %q; want of the connections", p.Warnings)
+	if len(p.Warnings) != 2 || !strings.Contains(p.Warnings[0], "118,800 agents that wait") || !strings.Contains(p.Warnings[1], "connections") {
+		t.Errorf("it warns of %q; want of those that wait, and the connections", p.Warnings)
 	}
 }
 

@@ -80,10 +80,10 @@ func (r *run[T]) faults(lasts time.Duration) {
 		{4, r.cutOff},
 		{8, r.heal},
 		{4, func(i int) { r.Logf("n%d crashes", i); r.Crash(i) }},
-		{2, func(i int) { r.Logf("n%d stops", i); r.Stop(i) }},
+		{2, r.stopOne},
 		{1, r.loseDisk},
 		{10, r.startOne},
-		{2, func(i int) { r.Logf("n%d pauses", i); r.Pause(r.nodes[i].name) }},
+		{2, r.pause},
 		{10, func(i int) { r.Resume(r.nodes[i].name) }},
 		{2, r.turnClock},
 		{1, func(int) { f := someFaults(r.chance); r.Logf("%+v", f); r.SetFaults(f) }},
@@ -129,6 +129,21 @@ func (r *run[T]) startOne(i int) {
 			return
 		}
 		i = (i + 1) % r.Len()
+	}
+}
+
+// stopOne stops a node, which goes on first if it is paused: it could not stop.
+func (r *run[T]) stopOne(i int) {
+	r.Logf("n%d stops", i)
+	r.Resume(r.nodes[i].name)
+	r.Stop(i)
+}
+
+// pause pauses a node, but not one that is to stop.
+func (r *run[T]) pause(i int) {
+	if r.running(i) != nil {
+		r.Logf("n%d pauses", i)
+		r.Pause(r.nodes[i].name)
 	}
 }
 

@@ -102,6 +102,7 @@ type API struct {
 // in their place.
 type plane struct {
 	decide  func(*discovery.Query, *discovery.Answer)
+	touch   func([]store.BIOSID) uint64
 	auth    Auth
 	metrics *Metrics
 	room    *room
@@ -137,10 +138,10 @@ func New(cfg Config) (*API, error) {
 		ready: cfg.Ready,
 		room:  room,
 		agents: plane{
-			decide: cfg.Selector.Select, auth: cfg.Auth, metrics: cfg.Metrics, room: room,
+			decide: cfg.Selector.Select, touch: cfg.Selector.Touch, auth: cfg.Auth, metrics: cfg.Metrics, room: room,
 			agents: true, feed: cfg.Feed, connections: cfg.Connections && cfg.Auth != None,
 		},
-		admin: plane{decide: cfg.Selector.Decide, auth: None, metrics: new(Metrics), room: room},
+		admin: plane{decide: cfg.Selector.Decide, touch: cfg.Selector.Touch, auth: None, metrics: new(Metrics), room: room},
 	}
 	a.scratch.New = func() any {
 		return &scratch{shard: int(a.shard.Add(1) % shards), buf: make([]byte, 0, 2048)}
@@ -289,7 +290,8 @@ type scratch struct {
 	text    []byte                          // decoded text; query.Tag may point into it
 	buf     []byte                          // the answer's body
 	shard   int
-	touched uint64 // what touching VMs came to
+	ahead   [together]store.BIOSID // VMs that are touched
+	touched uint64                 // what that came to
 }
 
 // An asker is who asks: the tenant, if agents authenticate.

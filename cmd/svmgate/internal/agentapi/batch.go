@@ -124,12 +124,44 @@ func (b *batch) fill() bool {
 	s := b.s
 	s.buf, b.unread = s.buf[:0], 0
 	for len(b.lines) > 0 && len(s.buf) < chunkBytes {
-		var line []byte
-		if line, b.lines = cutLine(b.lines); len(line) > 0 {
+		var next [together][]byte
+		n := 0
+		for n < together && len(b.lines) > 0 {
+			var line []byte
+			if line, b.lines = cutLine(b.lines); len(line) > 0 {
+				next[n] = line
+				n++
+			}
+		}
+		b.touch(next[:n])
+		for _, line := range next[:n] {
 			s.buf = b.plane.appendAnswer(s.buf, s, line)
 		}
 	}
 	return len(s.buf) > 0
+}
+
+// together is the number of lines whose VMs memory brings together, rather than each when
+// its line is decided.
+const together = 16
+
+// idFirst is how a line begins that names its VM first, as most do.
+const idFirst = `{"biosId":"`
+
+// touch touches the VMs of lines that begin plainly.
+func (b *batch) touch(lines [][]byte) {
+	const end = len(idFirst) + 36
+	s, n := b.s, 0
+	for _, line := range lines {
+		if len(line) < end || string(line[:len(idFirst)]) != idFirst {
+			continue
+		}
+		if id, err := store.ParseBIOSID(line[len(idFirst):end]); err == nil {
+			s.ahead[n] = id
+			n++
+		}
+	}
+	s.touched += b.plane.touch(s.ahead[:n])
 }
 
 // Read implements [io.Reader].

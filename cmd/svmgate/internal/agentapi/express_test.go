@@ -94,6 +94,8 @@ func plainQuestion(target string, tenant int) string {
 func TestSameAnswers(t *testing.T) {
 	all := vmOf(acme) + "/svm?version=12.0.1&os=server&kind=linux&current=" + svmOf(acme) + "&failed=" + svmOf(idle) +
 		"," + svmOf(full) + "&limit=16&tag=a&protection=off&algorithm=extended&path=zone"
+	bare := strings.ReplaceAll(vmOf(acme), "-", "")
+	encoded := fmt.Sprintf("%%%02x%%%02x%s", bare[0], bare[1], bare[2:]) // as long as a plain one, and not canonical
 	for _, how := range []Auth{None, Token} {
 		slow, quick := both(t, how)
 		plain := []string{
@@ -120,6 +122,7 @@ func TestSameAnswers(t *testing.T) {
 			strings.ReplaceAll(first, "Accept: */*", "Content-Length: 4"), strings.ReplaceAll(first, "Accept: */*", "Expect: 100-continue"),
 			strings.ReplaceAll(first, "Accept: */*", "Authorization: Bearer x"), strings.ReplaceAll(first, "Accept: */*", "accept : x"),
 			strings.ReplaceAll(first, "/svm", "/svm?later=1"), strings.ReplaceAll(first, "/svm", "/svm?wait=5"), strings.ReplaceAll(first, "/svm", "/svm?os=%41"),
+			strings.ReplaceAll(first, vmOf(acme), encoded), strings.ReplaceAll(first, vmOf(acme), "%7B"+bare+"}"),
 			strings.ReplaceAll(first, tokenOf(acme), "wrong"), strings.ReplaceAll(first, "gate.example:7270", "a:b"), "\r\n" + first,
 			post + "\r\n\r\n", post, first + first, first + first[:50],
 		} {

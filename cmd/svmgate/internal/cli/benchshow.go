@@ -25,7 +25,7 @@ func (f *benchFlags) runShown(cmd *cobra.Command) (*bench.Result, error) {
 			if rest := (at.Of - at.Done).Round(time.Second); rest > 0 {
 				left = fmt.Sprintf(", %v left", rest)
 			}
-			p.now(fmt.Sprintf("step %d (%s, %.0f/s%s): %.0f/s, p99 %v, %d errors", at.Step+1, at.Purpose, at.Asked, left,
+			p.tell(fmt.Sprintf("step %d (%s, %.0f/s%s): %.0f/s, p99 %v, %d errors", at.Step+1, at.Purpose, at.Asked, left,
 				at.Moment.Rate, micros(at.Moment.P99), at.Moment.Errors))
 		}
 	}

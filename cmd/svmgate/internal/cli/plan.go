@@ -41,6 +41,7 @@ func planCommand() *cobra.Command {
 	f.Float64Var(&in.TLS, "tls", in.TLS, "part of the questions that come by TLS")
 	f.Float64Var(&in.New, "new", in.New, "part of the questions on a new connection: idle ones are closed after 75s")
 	f.Float64Var(&in.Resumed, "resumed", in.Resumed, "part of the new TLS connections that resume a session")
+	f.Float64Var(&in.Closed, "closed", in.Closed, "part of the questions behind whose answer the agent closes the connection")
 	f.Float64Var(&in.Updates, "updates", in.Updates, "changes to the table a second")
 	f.DurationVar(&in.ReportEvery, "report-every", in.ReportEvery, "an SVM reports so often")
 	f.IntVar(&in.SVMCapacity, "svm-capacity", in.SVMCapacity, "agents that an SVM takes")
@@ -98,7 +99,7 @@ func makePlan(in plan.Input, measured []string, output string) (*plan.Plan, erro
 // planFlags are the flags of the fields of a plan's input.
 var planFlags = map[string]string{
 	"Agents": "agents", "Interval": "interval", "WithoutSVM": "without-svm", "WithoutInterval": "without-interval",
-	"Waiting": "waiting", "Wait": "wait", "Reconnect": "reconnect", "TLS": "tls", "New": "new", "Resumed": "resumed",
+	"Waiting": "waiting", "Wait": "wait", "Reconnect": "reconnect", "TLS": "tls", "New": "new", "Resumed": "resumed", "Closed": "closed",
 	"Updates": "updates", "ReportEvery": "report-every", "SVMCapacity": "svm-capacity", "FailedSVMs": "failed-svms",
 	"FailedGateways": "failed-gateways", "Processors": "gateway-processors", "Load": "load",
 }

@@ -88,6 +88,18 @@ func (p *progress) now(what string) {
 	p.what, p.done, p.total = what, 0, 0
 }
 
+// tell says something else of the same part.
+func (p *progress) tell(what string) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.what = what; p.bar != nil {
+		p.bar.Describe(what)
+	}
+}
+
 // without calls fn, which writes to the terminal, while nothing is drawn.
 func (p *progress) without(fn func()) {
 	if p != nil {

@@ -130,3 +130,20 @@ func TestProgressIsForTerminals(t *testing.T) {
 	none.without(func() {})
 	none.end()
 }
+
+// What is told of the same part does not begin its time anew.
+func TestProgressTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out screen
+		p := startProgress(&out, "asking")
+		time.Sleep(3 * time.Second)
+		p.tell("step 2")
+		out.Reset()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := out.String(); !strings.Contains(got, "step 2") || strings.Contains(got, "[0s]") {
+			t.Errorf("%q is shown, want step 2 and some seconds", got)
+		}
+		p.end()
+	})
+}

@@ -12,8 +12,14 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// slack is how much shorter than its timeout a deadline may be.
-const slack = time.Second
+const (
+	// slack is how much shorter than its timeout a deadline may be.
+	slack = time.Second
+
+	// lastCall is how long there may be another request, which then is told that it was the
+	// last, on a connection on which one was being answered when accepting ended.
+	lastCall = 100 * time.Millisecond
+)
 
 // A conn is a connection whose Read answers what it can. Only the server's goroutine
 // uses it, but for Close.
@@ -36,7 +42,8 @@ type conn struct {
 
 // States of a conn.
 const (
-	waiting   = iota // for a request, or in the server's hands
+	waiting   = iota // for the first request, or in the server's hands
+	idle             // between an answer from here and the next request
 	answering        // here: closing it has to wait
 	closed
 )
@@ -51,19 +58,25 @@ func (c *conn) Read(p []byte) (int, error) {
 			}
 			return 0, err
 		}
-		if !c.state.CompareAndSwap(waiting, answering) {
+		if !c.state.CompareAndSwap(waiting, answering) && !c.state.CompareAndSwap(idle, answering) {
 			return 0, io.EOF
 		}
-		done := err == nil && c.answer(p, n)
-		if !c.state.CompareAndSwap(answering, waiting) {
+		next := uint32(waiting)
+		if err == nil && c.answer(p, n) {
+			next = idle
+		}
+		if !c.state.CompareAndSwap(answering, next) {
 			_ = c.Conn.Close() // as Close would have
 			return 0, io.EOF
 		}
-		if !done {
+		if next != idle {
 			c.between = false
 			return n, err
 		}
 		c.answered = true
+		if c.l.closed.Load() { // perhaps too late for Listener.Close to see that it is idle
+			_ = c.SetReadDeadline(time.Now().Add(lastCall))
+		}
 	}
 	return c.Conn.Read(p)
 }
@@ -79,7 +92,8 @@ func (c *conn) answer(p []byte, n int) bool {
 		out, status = c.ask(*answer, p[n:n])
 	}
 	if status == 0 {
-		if end := now.Add(c.l.server.ReadTimeout); c.readEnd > end.UnixNano() {
+		// The server sets a deadline itself but for the first request that it hears of.
+		if end := now.Add(c.l.server.ReadTimeout); c.answered && !c.again || c.readEnd > end.UnixNano() {
 			_ = c.SetReadDeadline(end) // an error says that the connection is gone; so does reading
 		}
 		return false
@@ -123,6 +137,9 @@ func (c *conn) track(state fasthttp.ConnState) {
 
 // Close implements [net.Conn]. A request that is being answered gets its answer first.
 func (c *conn) Close() error {
+	c.l.mu.Lock()
+	delete(c.l.open, c)
+	c.l.mu.Unlock()
 	if c.state.Swap(closed) == answering {
 		return nil
 	}

@@ -100,6 +100,19 @@ func TestDeadlinesMoveSeldom(t *testing.T) {
 	})
 }
 
+// A request that comes in two pieces at the end of a long pause has as long for the second
+// as with the server alone.
+func TestRestOfARequestHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		l := &line{reads: []string{question, question[:40], question[40:]}, pause: 70 * time.Second, end: io.EOF}
+		serve(t, l, short)
+		if want := start.Add(150 * time.Second); !slices.ContainsFunc(l.readEnds, want.Equal) {
+			t.Errorf("deadlines at %v, none at %v", l.readEnds, want)
+		}
+	})
+}
+
 // Whoever closes the connection while a request is being answered does not cut off the
 // answer, and whoever closes it before does not get one.
 func TestCloseWaitsForTheAnswer(t *testing.T) {
@@ -119,6 +132,15 @@ func TestCloseWaitsForTheAnswer(t *testing.T) {
 	}
 	if n := strings.Count(l.sent.String(), "limit=3"); n != 1 {
 		t.Errorf("%d answers, want the one that had begun", n)
+	}
+}
+
+// Who asks the system about a connection finds it.
+func TestConnectionWithin(t *testing.T) {
+	l := &line{}
+	c, ok := Before(new(fasthttp.Server), nil, nil, nil).Wrap(l).(interface{ NetConn() net.Conn })
+	if !ok || c.NetConn() != net.Conn(l) {
+		t.Errorf("NetConn: %v", ok)
 	}
 }
 

@@ -3,7 +3,9 @@ package express
 import (
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -23,6 +25,9 @@ type Listener struct {
 	answer atomic.Pointer[Answer]
 	closed atomic.Bool
 	conns  atomic.Uint64
+
+	mu   sync.Mutex
+	open map[*conn]struct{}
 }
 
 // Before returns a listener from which srv is to serve in the place of ln, and makes srv
@@ -30,7 +35,7 @@ type Listener struct {
 // number of a connection and the status of each answer that the server does not make.
 func Before(srv *fasthttp.Server, ln net.Listener, count func(conn uint64, status int), log *slog.Logger) *Listener {
 	srv.ConnState = track
-	return &Listener{Listener: ln, server: srv, count: count, log: log}
+	return &Listener{Listener: ln, server: srv, count: count, log: log, open: map[*conn]struct{}{}}
 }
 
 // Use makes a the one that answers from now on. If a is nil, the server answers all.
@@ -52,15 +57,30 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // Close implements [net.Listener]. From then on the server gets all requests: it says in
-// its answers that the connection ends.
+// its answers that the connection ends. Connections on which nobody asks end at once: the
+// server would not end those of which it has heard nothing yet, as it takes them for ones
+// with a request.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
-	return l.Listener.Close()
+	err := l.Listener.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if c.state.CompareAndSwap(idle, closed) {
+			_ = c.Conn.SetReadDeadline(longAgo) // its Read returns, and the server closes it
+		}
+	}
+	return err
 }
+
+var longAgo = time.Unix(1, 0)
 
 // Wrap returns a connection that the server is to use in the place of inner.
 func (l *Listener) Wrap(inner net.Conn) net.Conn {
 	c := &tlsConn{conn: conn{Conn: inner, l: l, number: l.conns.Add(1), between: true}}
+	l.mu.Lock()
+	l.open[&c.conn] = struct{}{}
+	l.mu.Unlock()
 	if t, ok := inner.(secure); ok {
 		c.tls = t
 		return c

@@ -25,13 +25,16 @@ const (
 )
 
 // parse reads a request, if text is exactly one of the form of the package comment. The
-// ID may be any bytes: whoever reads it as a UUID sees.
+// ID may be any bytes, but needs no decoding: whoever reads it as a UUID sees.
 func (r *Request) parse(text []byte) bool {
 	if len(text) < minLength || string(text[:len(prefix)]) != prefix ||
 		string(text[len(prefix)+idLength:queryAt]) != suffix {
 		return false
 	}
 	r.ID, r.Query, r.Authorization = text[len(prefix):len(prefix)+idLength], nil, nil
+	if bytes.IndexByte(r.ID, '%') >= 0 {
+		return false // whether it may be encoded is for the server to say
+	}
 	rest := text[queryAt:]
 	if rest[0] == '?' {
 		end := bytes.IndexByte(rest, ' ')

@@ -245,7 +245,11 @@ func BenchmarkDeployment(b *testing.B) {
 		n++
 		vm.Path.Host, vm.Kind = fmt.Sprint("host-", n%5000), store.AgentKind(n%3)
 	}
-	for range 100 {
+	rounds := 100
+	if testing.Short() {
+		rounds = 2
+	}
+	for range rounds {
 		p.vms(tenant.ID, 1000, place)
 		p.vms(other.ID, 9000, place)
 	}
