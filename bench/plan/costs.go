@@ -95,7 +95,7 @@ func Assumed() *Costs {
 	value := func(v float64) Value { return Value{Value: v, From: reference} }
 	return &Costs{
 		Questions: map[bench.Profile]Curve{
-			kept: curve(12), keptTLS: curve(15), fresh: curve(60), freshFull: curve(340), freshResume: curve(290),
+			kept: curve(20), keptTLS: curve(21), fresh: curve(80), freshFull: curve(610), freshResume: curve(600),
 		},
 		BaseBytes: value(40 << 20), VMBytes: value(130), ConnectionBytes: value(17 << 10), TLSConnectionBytes: value(39 << 10),
 		IdleGossip: value(2500), UpdateGossip: value(480), ReportGossip: value(125),
