@@ -87,7 +87,9 @@ func sipper(addr string, i int) *slowpoke {
 
 // come connects.
 func (s *slowpoke) come() error {
-	conn, err := net.DialTimeout("tcp", s.addr, patience)
+	// From many addresses: of one, ports run out, since those of ended connections rest a minute.
+	from := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+rand.IntN(64)))}}
+	conn, err := from.Dial("tcp", s.addr)
 	if err != nil {
 		return err
 	}
