@@ -1,6 +1,7 @@
 package express
 
 import (
+	"errors"
 	"context"
 	"io"
 	"log/slog"
@@ -43,7 +44,7 @@ func TestEndDoesNotWaitForIdleConnections(t *testing.T) {
 		t.Errorf("the end: %v", err)
 	}
 	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := c.Read(buf); err != io.EOF {
+	if _, err := c.Read(buf); !errors.Is(err, io.EOF) {
 		t.Errorf("the connection: %v", err)
 	}
 	if err := <-served; err != nil {
