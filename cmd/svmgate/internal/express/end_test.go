@@ -1,8 +1,8 @@
 package express
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
