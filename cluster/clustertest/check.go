@@ -137,9 +137,9 @@ func (l *ledger) write(records []cluster.Record, acknowledged bool) {
 			continue
 		}
 		// A write that goes back in time is an old one, made anew when a clock was
-		// right again. Values tell, but not those of deletions: they are all alike.
+		// right again.
 		kept, ok := l.kept[r.Key]
-		anew := r.Version.Node == kept.Version.Node || len(r.Value) > 0 && bytes.Equal(r.Value, kept.Value)
+		anew := r.Version.Node == kept.Version.Node || bytes.Equal(r.Value, kept.Value)
 		if !ok || later(r, kept) || anew {
 			l.kept[r.Key] = r
 		}
