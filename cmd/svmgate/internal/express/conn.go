@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -77,6 +78,12 @@ func (c *conn) Read(p []byte) (int, error) {
 		if c.l.closed.Load() { // perhaps too late for Listener.Close to see that it is idle
 			_ = c.SetReadDeadline(time.Now().Add(lastCall))
 		}
+		// The next request is hardly there yet: reading now would find nothing, and the
+		// goroutine would be put aside and fetched again. Behind the others it mostly finds
+		// one, which saves about a tenth of a request's time where 64 connections are busy,
+		// and more where there are more ("make bench-peers", groups plain and many). Where
+		// nobody else runs, it goes on at once.
+		runtime.Gosched()
 	}
 	return c.Conn.Read(p)
 }
