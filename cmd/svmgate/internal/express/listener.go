@@ -25,6 +25,7 @@ type Listener struct {
 	answer atomic.Pointer[Answer]
 	closed atomic.Bool
 	conns  atomic.Uint64
+	last   atomic.Uint64 // number of the connection that looked around last
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
