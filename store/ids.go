@@ -1,7 +1,7 @@
 package store
 
 import (
-	"encoding/hex"
+	"encoding/binary"
 	"errors"
 
 	"github.com/google/uuid"
@@ -114,55 +114,39 @@ func unmarshalID(b []byte) ([16]byte, error) {
 
 // AppendID appends the canonical text of an id to dst.
 func AppendID[T ~[16]byte](dst []byte, id T) []byte {
-	var buf [36]byte
-	b := [16]byte(id)
-	hex.Encode(buf[0:8], b[0:4])
-	hex.Encode(buf[9:13], b[4:6])
-	hex.Encode(buf[14:18], b[6:8])
-	hex.Encode(buf[19:23], b[8:10])
-	hex.Encode(buf[24:36], b[10:16])
-	buf[8], buf[13], buf[18], buf[23] = '-', '-', '-', '-'
-	return append(dst, buf[:]...)
+	var digits [32]byte
+	for i := 0; i < 16; i += 4 {
+		putDigits(digits[2*i:], binary.LittleEndian.Uint32(id[i:i+4]))
+	}
+	n := len(dst)
+	dst = append(dst, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"...)
+	text := dst[n : n+36]
+	copy(text[0:8], digits[0:8])
+	copy(text[9:13], digits[8:12])
+	copy(text[14:18], digits[12:16])
+	copy(text[19:23], digits[16:20])
+	copy(text[24:36], digits[20:32])
+	return dst
 }
 
-// parseID is on the hot path: one pass, no allocation, whatever the form.
+// parseID is on the hot path: eight digits at a time, no allocation, whatever the form.
 func parseID[T string | []byte](s T) (id [16]byte, err error) {
 	if len(s) >= 2 && s[0] == '{' && s[len(s)-1] == '}' {
 		s = s[1 : len(s)-1]
 	}
-	hyphens := len(s) == 36
-	if !hyphens && len(s) != 32 {
+	var a, b, c, d uint64 // all digits, in order
+	switch {
+	case len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-':
+		a, b, c, d = wordAt(s, 0), halvesAt(s, 9, 14), halvesAt(s, 19, 24), wordAt(s, 28)
+	case len(s) == 32:
+		a, b, c, d = wordAt(s, 0), wordAt(s, 8), wordAt(s, 16), wordAt(s, 24)
+	default:
 		return [16]byte{}, ErrMalformedID
 	}
-	pos, bad := 0, byte(0)
-	for i := range id {
-		if hyphens && (i == 4 || i == 6 || i == 8 || i == 10) {
-			if s[pos] != '-' {
-				return [16]byte{}, ErrMalformedID
-			}
-			pos++
-		}
-		hi, lo := nibble[s[pos]], nibble[s[pos+1]]
-		bad |= hi | lo
-		id[i] = hi<<4 | lo&0x0f
-		pos += 2
-	}
-	if bad > 0x0f {
+	if notDigits(a)|notDigits(b)|notDigits(c)|notDigits(d) != 0 {
 		return [16]byte{}, ErrMalformedID
 	}
+	binary.LittleEndian.PutUint64(id[:8], uint64(digits(a))|uint64(digits(b))<<32)
+	binary.LittleEndian.PutUint64(id[8:], uint64(digits(c))|uint64(digits(d))<<32)
 	return id, nil
 }
-
-// nibble maps a hexadecimal digit to its value and every other byte to 0xff.
-var nibble = func() (t [256]byte) {
-	for i := range t {
-		t[i] = 0xff
-	}
-	for i := range byte(10) {
-		t['0'+i] = i
-	}
-	for i := range byte(6) {
-		t['a'+i], t['A'+i] = 10+i, 10+i
-	}
-	return t
-}()
