@@ -23,6 +23,8 @@ const (
 // chunkBytes is about how much of the answers is made before it is sent.
 const chunkBytes = 32 << 10
 
+var newline = []byte{'\n'}
+
 var errTooLarge = errors.New("body too large")
 
 // startBatch checks a batch as a whole and makes its answers the response's
@@ -44,7 +46,7 @@ func (a *API) startBatch(ctx *fasthttp.RequestCtx, p *plane, s *scratch, query [
 	case err != nil:
 		ctx.SetConnectionClose()
 		return bad(400, "invalid_body", "the body ended early")
-	case countLines(body) > MaxLines:
+	case bytes.Count(body, newline) >= MaxLines && countLines(body) > MaxLines:
 		return bad(413, "too_many_lines", "a batch has at most "+strconv.Itoa(MaxLines)+" lines: send several")
 	}
 	p.metrics.count(s.shard, outcomeBatch)
@@ -133,9 +135,12 @@ func (b *batch) fill() bool {
 				n++
 			}
 		}
-		b.touch(next[:n])
-		for _, line := range next[:n] {
-			s.buf = b.plane.appendAnswer(s.buf, s, line)
+		for i, line := range next[:n] {
+			s.ahead[i] = plainID(line)
+		}
+		s.touched += b.plane.touch(s.ahead[:n])
+		for i, line := range next[:n] {
+			s.buf = b.plane.appendAnswer(s.buf, s, line, s.ahead[i])
 		}
 	}
 	return len(s.buf) > 0
@@ -144,25 +149,6 @@ func (b *batch) fill() bool {
 // together is the number of lines whose VMs memory brings together, rather than each when
 // its line is decided.
 const together = 16
-
-// idFirst is how a line begins that names its VM first, as most do.
-const idFirst = `{"biosId":"`
-
-// touch touches the VMs of lines that begin plainly.
-func (b *batch) touch(lines [][]byte) {
-	const end = len(idFirst) + 36
-	s, n := b.s, 0
-	for _, line := range lines {
-		if len(line) < end || string(line[:len(idFirst)]) != idFirst {
-			continue
-		}
-		if id, err := store.ParseBIOSID(line[len(idFirst):end]); err == nil {
-			s.ahead[n] = id
-			n++
-		}
-	}
-	s.touched += b.plane.touch(s.ahead[:n])
-}
 
 // Read implements [io.Reader].
 func (b *batch) Read(p []byte) (int, error) {
@@ -205,11 +191,12 @@ var errorNotRegistered = []byte(`","error":{"code":"` + notRegisteredCode + `","
 // errorTooMany is the answer to a line that is put off, up to the number of seconds.
 var errorTooMany = []byte(`","error":{"code":"` + tooManyCode + `","detail":"` + tooManyDetail + `"},"refreshSeconds":`)
 
-// appendAnswer answers one line. Like [API.serve] it is on the hot path.
-func (p *plane) appendAnswer(dst []byte, s *scratch, line []byte) []byte {
+// appendAnswer answers one line, in which [plainID] found known. Like [API.serve] it is on the
+// hot path.
+func (p *plane) appendAnswer(dst []byte, s *scratch, line []byte, known store.BIOSID) []byte {
 	bad := tooLong
 	if len(line) <= MaxLineBytes {
-		bad = s.readLine(line)
+		bad = s.readLine(line, known)
 	} else {
 		s.clear()
 		line = nil // and nothing of it is quoted

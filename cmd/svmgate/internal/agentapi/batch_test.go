@@ -2,14 +2,21 @@ package agentapi
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
+	"math/rand/v2"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/svmgate/svmgate/store"
 )
 
 // askBatch sends lines through a server and returns the lines of the answer.
@@ -193,6 +200,31 @@ func TestBatchReaders(t *testing.T) {
 	}
 }
 
+// The end of a string is found where it is, whatever stands before and behind it.
+func TestMarksAreFound(t *testing.T) {
+	isMark := func(b byte) bool { return b == '"' || b == '\\' || b < ' ' }
+	for range 1000 {
+		text := make([]byte, 8)
+		for i := range text {
+			text[i] = []byte{'"', '\\', 0x1f, ' ', '!', '#', '[', ']', 'a', 0, 0x7f, 0x80, 0xa2, 0xdc, 0xff}[rand.IntN(15)]
+		}
+		for i, was := range text {
+			for b := range 256 {
+				text[i] = byte(b)
+				got := bits.TrailingZeros64(marksIn(binary.LittleEndian.Uint64(text))) / 8
+				want := slices.IndexFunc(text, isMark)
+				if want < 0 {
+					want = len(text)
+				}
+				if got != want {
+					t.Fatalf("the first mark of %q is at %d, want %d", text, got, want)
+				}
+			}
+			text[i] = was
+		}
+	}
+}
+
 // FuzzBatch holds the reader of lines to one built on encoding/json, and checks
 // that a batch of any bytes has one JSON answer for each line.
 func FuzzBatch(f *testing.F) {
@@ -222,13 +254,20 @@ func FuzzBatch(f *testing.F) {
 			if len(line) > MaxLineBytes {
 				continue
 			}
-			bad := s.readLine(line)
+			bad := s.readLine(line, store.BIOSID{})
 			want, err := slowLine(string(line))
 			if (bad == nil) != (err == nil) {
 				t.Fatalf("%q: fast %+v, slow %v", line, bad, err)
 			}
 			if diff := sameQuery(want, s.query); bad == nil && diff != "" {
 				t.Fatalf("%q (-slow +fast):\n%s", line, diff)
+			}
+			slowly := s.query
+			if again := s.readLine(line, plainID(line)); !reflect.DeepEqual(again, bad) {
+				t.Fatalf("%q: %+v, with its plain start %+v", line, bad, again)
+			}
+			if diff := sameQuery(slowly, s.query); diff != "" {
+				t.Fatalf("%q (-slow +with its plain start):\n%s", line, diff)
 			}
 		}
 		ctx := call(a.Handler, "POST", "/v1/agents/svm", string(body))

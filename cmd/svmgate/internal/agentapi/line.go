@@ -1,7 +1,9 @@
 package agentapi
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/svmgate/svmgate/store"
@@ -22,27 +24,40 @@ type cursor struct {
 	i    int
 }
 
-// readLine reads one line into s.query.
-func (s *scratch) readLine(line []byte) *refusal {
+// plainStart is how most lines begin: with the VM, in the form with hyphens.
+const (
+	plainStart = `{"biosId":"`
+	plainEnd   = len(plainStart) + len("00000000-0000-0000-0000-000000000000")
+)
+
+// plainID returns the VM of a line that begins plainly; zero says that it must be read.
+func plainID(line []byte) store.BIOSID {
+	if len(line) <= plainEnd || string(line[:len(plainStart)]) != plainStart || line[plainEnd] != '"' {
+		return store.BIOSID{}
+	}
+	id, _ := store.ParseBIOSID(line[len(plainStart):plainEnd])
+	return id
+}
+
+// readLine reads one line into s.query. What [plainID] found in it is not read again.
+func (s *scratch) readLine(line []byte, known store.BIOSID) *refusal {
 	s.clear()
 	if !utf8.Valid(line) {
 		return &refusal{400, "invalid_json", "the line is not UTF-8"}
 	}
 	c := cursor{line: line}
-	if !c.take('{') {
+	switch {
+	case !known.IsZero():
+		s.bios, s.seen, c.i = known, 1<<paramBIOSID, plainEnd+1
+	case !c.take('{'):
 		return c.broken()
 	}
-	if !c.take('}') {
-		for {
-			if bad := s.readField(&c); bad != nil {
-				return bad
-			}
-			if c.take('}') {
-				break
-			}
-			if !c.take(',') {
-				return c.broken()
-			}
+	for first := known.IsZero(); !c.take('}'); first = false {
+		if !first && !c.take(',') {
+			return c.broken()
+		}
+		if bad := s.readField(&c); bad != nil {
+			return bad
 		}
 	}
 	if c.space(); c.i != len(line) {
@@ -140,6 +155,13 @@ func (s *scratch) readString(c *cursor) ([]byte, bool) {
 		return nil, false
 	}
 	start := c.i
+	for len(c.line)-c.i >= 8 {
+		if marks := marksIn(binary.LittleEndian.Uint64(c.line[c.i:])); marks != 0 {
+			c.i += bits.TrailingZeros64(marks) / 8
+			break
+		}
+		c.i += 8
+	}
 	for ; c.i < len(c.line); c.i++ {
 		switch b := c.line[c.i]; {
 		case b == '"':
@@ -152,6 +174,17 @@ func (s *scratch) readString(c *cursor) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// marksIn finds the first of eight bytes that ends a string or is special in it: a quotation
+// mark, a backslash or a control character. The lowest bit that is set is that one's highest;
+// none is if there is none.
+func marksIn(text uint64) uint64 {
+	// To subtract borrows from a byte that is less. Its neighbour may then be taken for
+	// one that is less, too; but that one stands behind it.
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := text^'"'*ones, text^'\\'*ones
+	return ((quote-ones)&^quote | (backslash-ones)&^backslash | (text-' '*ones)&^text) & highs
 }
 
 // readEscaped goes on with a string, whose text starts at start, from its first
