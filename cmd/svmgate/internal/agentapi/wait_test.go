@@ -24,7 +24,7 @@ type reply struct {
 }
 
 // ask asks for the VM of a tenant.
-func ask(t *testing.T, h fasthttp.RequestHandler, tenant int, query string, headers ...string) reply {
+func ask(t testing.TB, h fasthttp.RequestHandler, tenant int, query string, headers ...string) reply {
 	t.Helper()
 	began := time.Now()
 	ctx := call(h, "GET", "/v1/agents/"+vmOf(tenant)+"/svm?"+query, "", headers...)
