@@ -14,7 +14,10 @@ RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden|MovingIsTheOracles|WhatIf|A
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
-.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store bench-peers crash crowd lab examples oracle sim simulate protection vsphere-big sample tools clean
+# The program that asks other servers.
+PEERS = $(GO) -C bench/peers build -o ../../bin/peers .
+
+.PHONY: help build run test check fmt vet lint race cover day fuzz fuzz-short bench bench-smoke bench-store bench-peers bench-latency crash crowd lab examples oracle sim simulate protection vsphere-big sample tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -75,8 +78,12 @@ bench-store: ## what the table costs: durable writes beside raft-wal; start, mem
 bench-peers: build ## the same question to svmgate, fasthttp, net/http, nginx, Redis, etcd, CoreDNS; bench/results/peers.md
 	$(GO) -C bench/peers vet .
 	$(GO) -C bench/peers test .
-	$(GO) -C bench/peers build -o ../../bin/peers .
+	$(PEERS)
 	bin/peers -results bench/results
+
+bench-latency: build ## how long answers take at fixed rates, beside fasthttp with a constant one; bench/results/latency.md
+	$(PEERS)
+	bin/peers -latency -rounds 40 -slice 500ms -results bench/results
 
 crash: ## 100 cycles of kill -9 under 64 writers, 5,000 flipped bits, a full disk and a failed fsync
 	$(GO) test ./store -run 'Kill|Flip' -store.kills 100 -store.flips 5000 -timeout 30m -v

@@ -45,11 +45,18 @@ type Verdict struct {
 	Got   string `json:"got"`
 	Want  string `json:"want"`
 	Holds bool   `json:"holds"`
+
+	// Doubt is why a limit that was missed says little of the gateway, empty if
+	// nothing is known against it.
+	Doubt string `json:"doubt,omitempty"`
 }
 
 func (v Verdict) String() string {
-	if v.Holds {
+	switch {
+	case v.Holds:
 		return fmt.Sprintf("%s is %s, %s", v.Limit, v.Got, v.Want)
+	case v.Doubt != "":
+		return fmt.Sprintf("%s is %s, not %s (in doubt: %s)", v.Limit, v.Got, v.Want, v.Doubt)
 	}
 	return fmt.Sprintf("%s is %s, not %s", v.Limit, v.Got, v.Want)
 }
@@ -89,7 +96,7 @@ func (s *Step) judgeRate(i int, l Limits, c *Capacity) (out []Verdict) {
 	case s.OfCapacity > 1 && c != nil:
 		if l.Goodput > 0 {
 			part := s.Goodput / c.RequestsPerSecond
-			out = append(out, Verdict{i, "goodput", percent(part), "at least " + percent(l.Goodput) + " of the capacity", part >= l.Goodput})
+			out = append(out, Verdict{Step: i, Limit: "goodput", Got: percent(part), Want: "at least " + percent(l.Goodput) + " of the capacity", Holds: part >= l.Goodput})
 		}
 		return out
 	case s.RecoverySeconds != nil:
@@ -99,7 +106,11 @@ func (s *Step) judgeRate(i int, l Limits, c *Capacity) (out []Verdict) {
 			if took < 0 {
 				got = "never"
 			}
-			out = append(out, Verdict{i, "recovery", got, "at most " + time.Duration(l.Recovery).String(), took >= 0 && took <= time.Duration(l.Recovery).Seconds()})
+			v := Verdict{Step: i, Limit: "recovery", Got: got, Want: "at most " + time.Duration(l.Recovery).String(), Holds: took >= 0 && took <= time.Duration(l.Recovery).Seconds()}
+			if !v.Holds {
+				v.Doubt = s.doubt(orDefault(time.Duration(l.P99), DefaultP99)) // what recovered is p99
+			}
+			out = append(out, v)
 		}
 		return out
 	}
@@ -109,21 +120,36 @@ func (s *Step) judgeRate(i int, l Limits, c *Capacity) (out []Verdict) {
 // judge holds a step against latency, errors and rate.
 func (s *Step) judge(i int, l Limits) (out []Verdict) {
 	if l.P99 > 0 {
-		p99 := time.Duration(s.Latency.P99) * time.Microsecond
-		out = append(out, Verdict{i, "p99", p99.String(), "at most " + time.Duration(l.P99).String(), s.Latency.Count > 0 && p99 <= time.Duration(l.P99)})
+		out = append(out, s.judgeP99(i, time.Duration(l.P99)))
 	}
 	if l.Errors != nil {
 		share := s.ErrorShare()
-		out = append(out, Verdict{i, "the share of errors", percent(share), "at most " + percent(*l.Errors), share <= *l.Errors})
+		out = append(out, Verdict{Step: i, Limit: "the share of errors", Got: percent(share), Want: "at most " + percent(*l.Errors), Holds: share <= *l.Errors})
 	}
 	if l.Rate > 0 {
 		part := 0.0
 		if s.Offered > 0 {
 			part = s.RateAchieved / s.Offered
 		}
-		out = append(out, Verdict{i, "the rate", percent(part), "at least " + percent(l.Rate) + " of what was offered", part >= l.Rate})
+		out = append(out, Verdict{Step: i, Limit: "the rate", Got: percent(part), Want: "at least " + percent(l.Rate) + " of what was offered", Holds: part >= l.Rate})
 	}
 	return out
+}
+
+// judgeP99 takes what failed for slower than any answer: where that is more than a
+// hundredth there is no p99, however quick the others.
+func (s *Step) judgeP99(i int, limit time.Duration) Verdict {
+	p99, failed := time.Duration(s.Latency.P99)*time.Microsecond, s.ErrorShare()
+	v := Verdict{Step: i, Limit: "p99", Got: p99.String(), Want: "at most " + limit.String()}
+	switch {
+	case s.Latency.Count == 0 || failed > 0.01:
+		v.Got = "none, for " + percent(failed) + " failed"
+	case p99 <= limit:
+		v.Holds = true
+	default:
+		v.Doubt = s.doubt(limit)
+	}
+	return v
 }
 
 // ErrorShare is the part of the requests that failed, from 0 to 1.

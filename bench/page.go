@@ -34,11 +34,15 @@ func (r *Result) Page() ([]byte, error) {
 		Plots    []*plot.Plot
 		Mix      string
 		Bad      int
+		Doubtful int
 		Measured bool // what the gateways used
 	}{Result: r, Style: plot.Style, Plots: r.plots(), Mix: r.mixed()}
 	for _, v := range r.Verdicts {
 		if !v.Holds {
 			about.Bad++
+		}
+		if v.Doubt != "" {
+			about.Doubtful++
 		}
 	}
 	for i := range r.Steps {

@@ -95,9 +95,10 @@ type Step struct {
 	// Errors counts what was not such an answer, by kind; late ones are none.
 	Errors map[string]int `json:"errors"`
 
-	// Latency counts from the time when a request was due until its answer, or
-	// until it failed: this is what an agent would have seen. Requests that were
-	// given up unsent have none.
+	// Latency counts from the time when a request was due until its answer: this is
+	// what an agent would have seen. Requests that failed have none, here and in
+	// Service: a refusal is quick, and how slow a timeout is says a setting. They are
+	// in Errors.
 	Latency Percentiles `json:"latencyMicroseconds"`
 
 	// Service counts from when the request was sent, as a closed loop measures.
@@ -108,6 +109,11 @@ type Step struct {
 	// connections were busy, or because the generator was late. If it is large
 	// while Service is small, the generator, not the gateway, is the bottleneck.
 	Lag Percentiles `json:"lagMicroseconds"`
+
+	// Pauses is how late the generator woke when it had asked to: by its machine, by
+	// others there, or by its own work. As much is in Latency that is not the
+	// gateway's. See [Pauses].
+	Pauses Percentiles `json:"pausesMicroseconds"`
 
 	// Curve is Latency in more points, towards the slowest request.
 	Curve []Point `json:"latencyCurve"`

@@ -143,6 +143,9 @@ func TestErrorsByKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n := res.Steps[0].Latency.Count; n != 10 || res.Steps[0].Service.Count != n || res.Steps[0].Kinds["ask"].Latency.Count != n {
+		t.Errorf("%d latencies; want those of the 10 that did not fail", n)
+	}
 	if res.Steps[0].Errors["status 404"] != 10 || res.Steps[0].Errors["timeout"] != 10 || res.Steps[0].Errors["connection closed"] != 10 || res.Steps[0].Answered != 20 {
 		t.Errorf("answered %d, errors %v; want 20 and 10 of each of status 404, timeout, connection closed", res.Steps[0].Answered, res.Steps[0].Errors)
 	}

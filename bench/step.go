@@ -51,13 +51,15 @@ func (r *run) step(ctx context.Context, a order) Step {
 	made := r.made()
 	watch := r.watch(ctx, s)
 	updates := r.churn.begin(ctx, a.churn)
+	paused := Pauses()
 	last := r.work(ctx, s)
+	pauses := paused()
 	cpu = clientCPU() - cpu
 	changed := updates()
 	series, most := watch()
 	after := r.scraper.scrape(context.WithoutCancel(ctx))
 	out := r.tell(s, last)
-	out.Updates, out.Series, out.ClientCPUSeconds = changed, series, cpu.Seconds()
+	out.Updates, out.Series, out.ClientCPUSeconds, out.Pauses = changed, series, cpu.Seconds(), pauses
 	out.Server = after.since(before, most, out.Answered)
 	out.Connects = r.made().minus(made)
 	return out

@@ -93,9 +93,11 @@ func (t *tally) record(o *outcome, within time.Duration, watch bool) {
 		k.latency = histogram(3)
 	}
 	latency := o.done - o.due - o.waited
-	if o.changed {
+	good := o.err == nil && o.status/100 == 2 && o.refused == 0
+	switch {
+	case o.changed:
 		latency = o.sent - o.due // when it should have come nobody can say
-	} else {
+	case good:
 		// RecordValue fails for values out of range, which micros does not return.
 		_ = k.latency.RecordValue(micros(latency))
 		_ = t.service.RecordValue(micros(o.done - o.sent - o.waited))
@@ -103,7 +105,6 @@ func (t *tally) record(o *outcome, within time.Duration, watch bool) {
 	}
 	_ = t.lag.RecordValue(micros(o.sent - o.due))
 	t.last = max(t.last, o.done)
-	good := o.err == nil && o.status/100 == 2 && o.refused == 0
 	switch {
 	case o.err != nil:
 		t.fail(kindOf(o.err))

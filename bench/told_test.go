@@ -72,10 +72,10 @@ func TestRecovery(t *testing.T) {
 }
 
 func TestVerdicts(t *testing.T) {
-	share := 0.01
+	share := 0.005
 	step := Step{
-		Purpose: "rate", Asked: 100, Offered: 100, RateAchieved: 97, Scheduled: 100, Errors: map[string]int{"timeout": 1, "status 503": 1},
-		Latency: Percentiles{Count: 98, P99: 5000},
+		Purpose: "rate", Asked: 100, Offered: 1000, RateAchieved: 970, Scheduled: 1000, Errors: map[string]int{"timeout": 5, "status 503": 5},
+		Latency: Percentiles{Count: 990, P99: 5000},
 	}
 	recovered := 2.5
 	over := Step{Purpose: "rate", OfCapacity: 2, Goodput: 85}
@@ -88,7 +88,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	want := []string{
 		"0 true p99 is 5ms, at most 5ms",
-		"0 false the share of errors is 2%, not at most 1%",
+		"0 false the share of errors is 1%, not at most 0.5%",
 		"0 false the rate is 97%, not at least 98% of what was offered",
 		"1 true goodput is 85%, at least 80% of the capacity",
 		"2 false recovery is 2.5 s, not at most 2s",
@@ -100,9 +100,12 @@ func TestVerdicts(t *testing.T) {
 	if none := (&Result{Steps: []Step{step}}).judge(Limits{}); len(none) > 0 {
 		t.Errorf("without limits: %v", none)
 	}
-	unanswered := Step{Purpose: "rate"}
-	if v := unanswered.judge(0, Limits{P99: Millis(time.Second)}); v[0].Holds {
-		t.Error("the p99 of nothing is within a limit")
+	for name, s := range map[string]Step{
+		"of nothing": {}, "of the others when 2 of 100 failed": {Scheduled: 100, Errors: map[string]int{"timeout": 2}, Latency: Percentiles{Count: 98, P99: 1}},
+	} {
+		if v := s.judge(0, Limits{P99: Millis(time.Second)}); v[0].Holds || v[0].Doubt != "" {
+			t.Errorf("the p99 %s: %+v, want that it is missed", name, v[0])
+		}
 	}
 }
 
@@ -150,7 +153,7 @@ func TestPage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"Latency by percentile", "Latency by rate", "Throughput", "Errors", "Latency over time", "processors", "memory", "<svg ", "99.9",
-		"3 of 9 limits missed", "✗ missed", "capacity 1234", "99 changes", "error: status 418", "&lt;1.2&gt;", "77 VMs", "100% ask",
+		"6 of 9 limits missed", "✗ missed", "none, for 100% failed", "held up", "capacity 1234", "99 changes", "error: status 418", "&lt;1.2&gt;", "77 VMs", "100% ask",
 	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page does not say %q", want)

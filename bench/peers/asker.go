@@ -39,6 +39,7 @@ type asker struct {
 	conns  []conn
 	out    []byte
 	events []unix.EpollEvent
+	ready  []int // see poll
 }
 
 type conn struct {

@@ -3,6 +3,7 @@
 //
 //	make bench-peers                                             # all of it; about ten minutes
 //	go -C bench/peers build -o ../../bin/peers . && bin/peers -groups plain -peers net/http -rounds 15 -slice 300ms   # a minute
+//	make bench-latency                                           # how long answers take; three minutes
 //
 // The figure is processor time of the server for each answer, in user and system mode,
 // as the kernel accounts it, beside that of fasthttp with a constant answer: what
@@ -41,6 +42,18 @@
 // get the same bytes. TLS and gRPC need a goroutine for each connection. Agents that ask
 // every few minutes keep no connection: for them are the groups where each question has a
 // connection of its own, with a full handshake and with the ticket of the one before.
+//
+// # How long answers take
+//
+// With -latency, a gateway and fasthttp are asked in an open loop, at some parts of what
+// the gateway can answer: questions fall due at exponential times, the same for both, and
+// a latency counts from then. On a machine that others use, its pauses are most of a
+// high percentile, so how long it is says little; both are asked in turn, in short
+// slices, and how the percentiles are to each other is told, by the median of the rounds.
+// This program does not sleep meanwhile, so that it is never late of itself; how late it
+// was, because its processor was taken away or no connection was free, is in the table.
+//
+// # What is not there
 //
 // Programs that are not installed are unpacked from Debian's packages or built from their
 // modules, into the directory of -tools; no service of the system is touched. What can

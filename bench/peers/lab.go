@@ -92,6 +92,7 @@ func freePorts(n int) (ports []netip.AddrPort, err error) {
 
 // makeWorld writes the table, which gateways copy.
 func (l *lab) makeWorld() error {
+	fmt.Fprintf(l.progress, "making %d VMs, %d tenants, %d SVMs\n", l.vms, l.tenants, l.svms)
 	l.world = newWorld(l.vms, l.tenants, l.svms)
 	return l.world.write(filepath.Join(l.dir, "world"))
 }

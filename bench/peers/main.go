@@ -10,11 +10,8 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
-
-	"github.com/svmgate/svmgate/bench"
 )
 
 // options are the flags.
@@ -25,13 +22,14 @@ type options struct {
 	vms, tenants, svms int
 	rounds             int
 	slice              time.Duration
+	latency            bool
 	progress           io.Writer
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.svmgate, "svmgate", "bin/svmgate", "the gateway's program")
-	flag.StringVar(&o.results, "results", "", "directory for peers.md and peers.json; empty: none are written")
+	flag.StringVar(&o.results, "results", "", "directory for peers.md and peers.json, or those of -latency; empty: none are written")
 	flag.StringVar(&o.tools, "tools", "bin/peer-tools", "directory where peers that are not installed are put")
 	flag.StringVar(&o.groups, "groups", "plain,many,tls,new,resumed", "what to measure: plain, many, tls, new, resumed")
 	flag.StringVar(&o.peers, "peers", "svmgate,fasthttp,net/http,nginx,redis,etcd,coredns", "whom to measure; svmgate and fasthttp always are")
@@ -40,6 +38,7 @@ func main() {
 	flag.IntVar(&o.svms, "svms", 4_000, "SVMs")
 	flag.IntVar(&o.rounds, "rounds", 15, "rounds that count")
 	flag.DurationVar(&o.slice, "slice", time.Second, "how long a server is asked in each round")
+	flag.BoolVar(&o.latency, "latency", false, "how long answers of svmgate and of fasthttp take at fixed rates, rather than what they cost; latency.md and latency.json")
 	serve := flag.String("serve", "", "be a server with a constant answer: fasthttp or net/http")
 	addr := flag.String("addr", "", "with -serve: where to listen")
 	size := flag.Int("size", 500, "with -serve: bytes of the answer")
@@ -68,12 +67,7 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
-	rep := report{
-		Machine: bench.ThisMachine(), Kernel: kernel(), Load: loadavg(), Date: time.Now().UTC().Format(time.DateOnly),
-		Commit: commit(ctx), Command: strings.Join(os.Args, " "),
-		World:  map[string]int{"vms": o.vms, "tenants": o.tenants, "svms": o.svms},
-		Rounds: o.rounds, Slice: o.slice.Seconds(),
-	}
+	here := thisOccasion(ctx, &o)
 	l, err := newLab(o)
 	if err != nil {
 		return err
@@ -83,9 +77,18 @@ func run(ctx context.Context, o options) (err error) {
 			err = e
 		}
 	}()
+	if o.latency {
+		return l.measureLatency(ctx, here)
+	}
+	return l.measureCosts(ctx, here)
+}
+
+// measureCosts asks all of them, and reports what that took of their processor.
+func (l *lab) measureCosts(ctx context.Context, here occasion) error {
 	if err := l.start(ctx); err != nil {
 		return err
 	}
+	rep := report{occasion: here, Skipped: l.skipped}
 	// What it kept for the world is of no use any more, and collecting it would fall
 	// into somebody's slice.
 	debug.FreeOSMemory()
@@ -94,14 +97,13 @@ func run(ctx context.Context, o options) (err error) {
 		if len(rows) == 0 {
 			continue
 		}
-		if err := runRounds(ctx, rows, o.rounds, o.slice, o.progress); err != nil {
+		if err := runRounds(ctx, rows, l.rounds, l.slice, l.progress); err != nil {
 			return err
 		}
 		rep.Groups = append(rep.Groups, groupOf(rows))
 	}
-	rep.Skipped = l.skipped
-	if err := rep.writeMarkdown(os.Stdout); err != nil || o.results == "" {
+	if err := rep.writeMarkdown(os.Stdout); err != nil || l.results == "" {
 		return err
 	}
-	return rep.save(o.results)
+	return save(l.results, "peers", &rep)
 }

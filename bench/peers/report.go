@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,21 +11,49 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/svmgate/svmgate/bench"
 )
 
+// An occasion is where, when and how something was measured.
+type occasion struct {
+	Machine bench.Machine  `json:"machine"`
+	Kernel  string         `json:"kernel"`
+	Load    string         `json:"load"` // of the machine when it began, as /proc/loadavg has it
+	Date    string         `json:"date"`
+	Commit  string         `json:"commit"`
+	Command string         `json:"command"`
+	World   map[string]int `json:"world"`
+	Rounds  int            `json:"rounds"`
+	Slice   float64        `json:"sliceSeconds"`
+}
+
+// thisOccasion is that of this run.
+func thisOccasion(ctx context.Context, o *options) occasion {
+	return occasion{
+		Machine: bench.ThisMachine(), Kernel: kernel(), Load: loadavg(), Date: time.Now().UTC().Format(time.DateOnly),
+		Commit: commit(ctx), Command: strings.Join(os.Args, " "),
+		World:  map[string]int{"vms": o.vms, "tenants": o.tenants, "svms": o.svms},
+		Rounds: o.rounds, Slice: o.slice.Seconds(),
+	}
+}
+
+// writeWorld begins a page with what is asked about.
+func (o *occasion) writeWorld(b *strings.Builder) {
+	fmt.Fprintf(b, "%d VMs, %d tenants, %d SVMs, random agents; %d rounds of slices of %g s, in an order shuffled for each round.\n",
+		o.World["vms"], o.World["tenants"], o.World["svms"], o.Rounds, o.Slice)
+}
+
+// writeFoot ends a page with where and by what command it was made.
+func (o *occasion) writeFoot(b *strings.Builder) {
+	fmt.Fprintf(b, "\n%s, %d processors, kernel %s, %s, load %s before; commit %s, %s:\n\n```sh\n%s\n```\n",
+		o.Machine.Processor, o.Machine.CPUs, o.Kernel, o.Machine.Go, o.Load, o.Commit, o.Date, o.Command)
+}
+
 // A report is what a run measured.
 type report struct {
-	Machine bench.Machine     `json:"machine"`
-	Kernel  string            `json:"kernel"`
-	Load    string            `json:"load"` // of the machine when it began, as /proc/loadavg has it
-	Date    string            `json:"date"`
-	Commit  string            `json:"commit"`
-	Command string            `json:"command"`
-	World   map[string]int    `json:"world"`
-	Rounds  int               `json:"rounds"`
-	Slice   float64           `json:"sliceSeconds"`
+	occasion
 	Groups  []group           `json:"groups"`
 	Skipped map[string]string `json:"skipped,omitempty"`
 }
@@ -65,8 +94,7 @@ func (l *line) busy() float64 { return l.CPU.Median * l.Rate.Median / 1e6 }
 func (r *report) writeMarkdown(out io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The same question, put to others\n\n")
-	fmt.Fprintf(&b, "%d VMs, %d tenants, %d SVMs, random agents; %d rounds of slices of %g s, in an order shuffled for each round.\n",
-		r.World["vms"], r.World["tenants"], r.World["svms"], r.Rounds, r.Slice)
+	r.writeWorld(&b)
 	fmt.Fprintf(&b, "Processor time of the server for each answer, user and system, as the kernel accounts it: medians,\n")
 	fmt.Fprintf(&b, "and of the ratios in the same round also the quartiles. One processor serves, another asks.\n")
 	for _, g := range r.Groups {
@@ -83,17 +111,9 @@ func (r *report) writeMarkdown(out io.Writer) error {
 			fmt.Fprintf(&b, "- %s: %s\n", name, r.Skipped[name])
 		}
 	}
-	fmt.Fprintf(&b, "\n%s, %d processors, kernel %s, %s, load %s before; commit %s, %s:\n\n```sh\n%s\n```\n",
-		r.Machine.Processor, r.Machine.CPUs, r.Kernel, r.Machine.Go, r.Load, r.Commit, r.Date, r.Command)
+	r.writeFoot(&b)
 	_, err := io.WriteString(out, b.String())
 	return err
-}
-
-func (r *report) writeJSON(out io.Writer) error {
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
 }
 
 // groupOf sums up a group, whose ratios are to fasthttp.
@@ -106,13 +126,18 @@ func groupOf(rows []*row) group {
 	return g
 }
 
-// save writes the report into a directory, for people and for programs.
-func (r *report) save(dir string) error {
+// save writes a report into a directory, for people and for programs.
+func save(dir, name string, r interface{ writeMarkdown(out io.Writer) error }) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	for name, write := range map[string]func(io.Writer) error{"peers.md": r.writeMarkdown, "peers.json": r.writeJSON} {
-		f, err := os.Create(filepath.Join(dir, name))
+	for ending, write := range map[string]func(io.Writer) error{".md": r.writeMarkdown, ".json": func(out io.Writer) error {
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}} {
+		f, err := os.Create(filepath.Join(dir, name+ending))
 		if err != nil {
 			return err
 		}

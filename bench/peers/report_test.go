@@ -44,8 +44,8 @@ func TestRatiosAreOfOneRound(t *testing.T) {
 		t.Errorf("%+v, want 1.1 times as much", g)
 	}
 	dir := filepath.Join(t.TempDir(), "results")
-	rep := report{World: map[string]int{"vms": 7}, Groups: []group{g}, Skipped: map[string]string{"nginx": "there is none"}, Command: "peers"}
-	if err := rep.save(dir); err != nil {
+	rep := report{occasion: occasion{World: map[string]int{"vms": 7}, Command: "peers"}, Groups: []group{g}, Skipped: map[string]string{"nginx": "there is none"}}
+	if err := save(dir, "peers", &rep); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "peers.md"))

@@ -34,7 +34,6 @@ func wants(list, word string) bool { return slices.Contains(strings.Split(list, 
 func (l *lab) start(ctx context.Context) error {
 	servers, ours, apart := processors()
 	l.serverCPU = servers
-	fmt.Fprintf(l.progress, "making %d VMs, %d tenants, %d SVMs\n", l.vms, l.tenants, l.svms)
 	if err := l.makeWorld(); err != nil {
 		return err
 	}
@@ -51,8 +50,13 @@ func (l *lab) start(ctx context.Context) error {
 		l.skipped["a processor for each side"] = "there is one only: servers and the client share it"
 		return nil
 	}
+	return settle(ours)
+}
+
+// settle puts this program on a processor of its own.
+func settle(cpu int) error {
 	runtime.GOMAXPROCS(1)
-	return bind(ours)
+	return bind(cpu)
 }
 
 // startWeb starts the gateways, and whoever answers HTTP with a constant.

@@ -64,7 +64,8 @@ type Config struct {
 	Ready func() bool
 
 	// MaxWaiting bounds the questions that wait for a change at once, on both planes. If 0,
-	// [DefaultMaxWaiting]; if negative, none may.
+	// [DefaultMaxWaiting]; if negative, none may. Half of them, rounded up, may be for VMs of
+	// one tenant, if there is a Table.
 	MaxWaiting int
 
 	// Closing, when it is closed, ends all waits: whoever waits is answered at once, and

@@ -27,7 +27,7 @@ type way struct {
 // newWay returns a plane; with the server alone, or with what stands before it.
 func newWay(tb testing.TB, table *store.Table, how Auth, quick bool) *way {
 	w := &way{metrics: new(Metrics)}
-	w.api = newAPI(tb, table, Config{Auth: how, Metrics: w.metrics})
+	w.api = newAPI(tb, table, Config{Auth: how, Metrics: w.metrics, Closing: over}) // a fuzzer may ask to wait
 	w.server = fence.Server("agent", fence.Wrap(w.api.Handler, nil), slog.New(slog.DiscardHandler))
 	w.front = express.Before(w.server, nil, func(uint64, int) { w.quick++ }, slog.New(slog.DiscardHandler))
 	if quick {
@@ -35,6 +35,13 @@ func newWay(tb testing.TB, table *store.Table, how Auth, quick bool) *way {
 	}
 	return w
 }
+
+// over is closed: nobody waits.
+var over = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // said is a connection that brings reads, one at a time, and ends.
 type said struct {
@@ -168,6 +175,7 @@ func FuzzSameAnswers(f *testing.F) {
 	first := plainQuestion(vmOf(acme)+"/svm?os=server", acme)
 	f.Add(first, 10)
 	f.Add(first+first, len(first))
+	f.Add(plainQuestion(fmt.Sprint(vmOf(acme)+"/svm?wait=5m&revision=", ask(f, slow.api.Admin, acme, "").revision), acme), 100)
 	f.Add("POST /v1/agents/svm HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"+first, 70)
 	f.Fuzz(func(t *testing.T, text string, cut int) {
 		if strings.Contains(text, "/state") || len(text) > 4000 {

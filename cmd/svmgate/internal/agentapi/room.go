@@ -41,6 +41,9 @@ const (
 	causes
 )
 
+// tenantShare is how many times a tenant's share of a room goes into it.
+const tenantShare = 2
+
 // A waiter is a question whose answer is not sent before it changes. Its request stays
 // with the goroutine that serves it; what is here is a copy, so that one goroutine can look
 // at the questions of all.
@@ -49,6 +52,7 @@ type waiter struct {
 	revision uint64
 	token    *[32]byte // digest of what the agent showed; nil if none was asked for
 	peer     peer
+	tenant   store.TenantID // whose VM it is for; zero if it is not registered
 
 	at    int // index in room.waiters, under the room's lock
 	timer *time.Timer
@@ -73,25 +77,29 @@ type room struct {
 	decide  func(*discovery.Query, *discovery.Answer)
 	table   *store.Table // nil: nothing but time changes
 	max     int
+	share   int // of max, for one tenant
 	closing <-chan struct{}
 	changed chan struct{} // has room for one
 
 	mu       sync.Mutex
 	waiters  []*waiter
-	sweeping bool // there is a sweeper
+	tenants  map[store.TenantID]int // how many of them are for whose VMs
+	sweeping bool                   // there is a sweeper
 
 	answers sync.Pool // of *discovery.Answer
 	ended   [causes]atomic.Uint64
 	refused atomic.Uint64
+	limited atomic.Uint64
 }
 
 func newRoom(cfg *Config) *room {
 	r := &room{
 		decide: cfg.Selector.Decide, table: cfg.Table, max: cfg.MaxWaiting,
-		closing: cfg.Closing, changed: make(chan struct{}, 1),
+		closing: cfg.Closing, changed: make(chan struct{}, 1), tenants: map[store.TenantID]int{}, share: cfg.MaxWaiting,
 	}
 	r.answers.New = func() any { return new(discovery.Answer) }
 	if r.table != nil {
+		r.share = (r.max + tenantShare - 1) / tenantShare
 		r.table.Subscribe(func(*store.News) { r.poke() })
 	}
 	return r
@@ -116,15 +124,20 @@ func (r *room) isClosing() bool {
 }
 
 // enter lets w in for up to a time, of which a tenth is left to chance: agents that begin
-// to wait together, after a restart, do not ask again together. It reports whether there
-// was room. Who is in calls exit in the end.
-func (r *room) enter(w *waiter, most time.Duration) bool {
+// to wait together, after a restart, do not ask again together. It returns nil,
+// or why there is no room. Who is in calls exit in the end.
+func (r *room) enter(w *waiter, most time.Duration) *canned {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.waiters) >= r.max {
+	switch {
+	case len(r.waiters) >= r.max:
 		r.refused.Add(1)
-		return false
+		return crowded
+	case r.tenants[w.tenant] >= r.share:
+		r.limited.Add(1)
+		return limited
 	}
+	r.tenants[w.tenant]++
 	w.wake, w.timer = make(chan cause, 1), time.NewTimer(most-rand.N(most/10+1))
 	w.at = len(r.waiters)
 	r.waiters = append(r.waiters, w)
@@ -132,7 +145,20 @@ func (r *room) enter(w *waiter, most time.Duration) bool {
 		r.sweeping = true
 		go r.sweeper()
 	}
-	return true
+	return nil
+}
+
+// tenantOf returns whose VM a question is for.
+func (r *room) tenantOf(vm *store.BIOSID) store.TenantID {
+	if r.table == nil {
+		return store.TenantID{}
+	}
+	if slot, ok := r.table.Lookup(vm); ok {
+		if tenant := r.table.View().Tenant(slot.Tenant()); tenant != nil { // the view is as new as the slot
+			return tenant.ID
+		}
+	}
+	return store.TenantID{}
 }
 
 // exit lets w out.
@@ -141,6 +167,9 @@ func (r *room) exit(w *waiter) {
 	r.ended[w.cause].Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.tenants[w.tenant]--; r.tenants[w.tenant] == 0 {
+		delete(r.tenants, w.tenant)
+	}
 	last := len(r.waiters) - 1
 	r.waiters[w.at] = r.waiters[last]
 	r.waiters[w.at].at = w.at
@@ -261,13 +290,14 @@ type WaitStats struct {
 	Closing uint64 // ended because the gateway stopped, or took another table
 	Gone    uint64 // ended because the client closed its side
 	Refused uint64 // found no room
+	Limited uint64 // found none for another of the same tenant
 }
 
 // WaitStats returns the counts of both planes.
 func (a *API) WaitStats() WaitStats {
 	r := a.room
 	return WaitStats{
-		Waiting: r.waiting(), Refused: r.refused.Load(),
+		Waiting: r.waiting(), Refused: r.refused.Load(), Limited: r.limited.Load(),
 		Changed: r.ended[causeChange].Load(), Timeout: r.ended[causeTimeout].Load(),
 		Closing: r.ended[causeClosing].Load(), Gone: r.ended[causeGone].Load(),
 	}

@@ -92,8 +92,8 @@ func (p *plane) hold(ctx *fasthttp.RequestCtx, s *scratch, w *waiter) (*waiter, 
 		return nil, false
 	case w == nil:
 		w = p.waiterOf(ctx, s)
-		if !p.room.enter(w, s.patient.wait) {
-			p.refuse(ctx, s, crowded)
+		if full := p.room.enter(w, s.patient.wait); full != nil {
+			p.refuse(ctx, s, full)
 			return nil, true
 		}
 	case w.cause != causeChange:
@@ -104,7 +104,7 @@ func (p *plane) hold(ctx *fasthttp.RequestCtx, s *scratch, w *waiter) (*waiter, 
 
 // waiterOf copies the question of s.
 func (p *plane) waiterOf(ctx *fasthttp.RequestCtx, s *scratch) *waiter {
-	w := &waiter{query: s.query, revision: s.patient.revision, peer: peerOf(ctx.Conn())}
+	w := &waiter{query: s.query, revision: s.patient.revision, peer: peerOf(ctx.Conn()), tenant: p.room.tenantOf(&s.query.BIOS)}
 	w.query.Failed = slices.Clone(w.query.Failed)
 	w.query.Tag.V = bytes.Clone(w.query.Tag.V)
 	if p.auth == Token {
@@ -117,3 +117,7 @@ func (p *plane) waiterOf(ctx *fasthttp.RequestCtx, s *scratch) *waiter {
 // crowded says that too many questions wait.
 var crowded = &canned{status: 429, outcome: outcomeCrowded, again: true, body: problem.Append(nil, 429, "too_many_waiting",
 	"too many agents wait for changes at present: ask without wait, or another gateway")}
+
+// limited says that too many questions of one tenant wait. There is room for others'.
+var limited = &canned{status: 429, outcome: outcomeCrowded, again: true, body: problem.Append(nil, 429, "too_many_waiting",
+	"too many agents of this tenant wait for changes at present: ask without wait, or another gateway")}

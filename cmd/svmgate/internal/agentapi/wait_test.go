@@ -24,7 +24,7 @@ type reply struct {
 }
 
 // ask asks for the VM of a tenant.
-func ask(t *testing.T, h fasthttp.RequestHandler, tenant int, query string, headers ...string) reply {
+func ask(t testing.TB, h fasthttp.RequestHandler, tenant int, query string, headers ...string) reply {
 	t.Helper()
 	began := time.Now()
 	ctx := call(h, "GET", "/v1/agents/"+vmOf(tenant)+"/svm?"+query, "", headers...)
@@ -250,7 +250,7 @@ func TestWaitEndsWithTheToken(t *testing.T) {
 func TestTooManyWait(t *testing.T) {
 	waitBubble(t, Config{MaxWaiting: 2}, func(t *testing.T, a *API, _ *store.Table) {
 		query := waiting(t, a.Handler, acme, "60s")
-		first, second := askLater(t, a.Handler, acme, query), askLater(t, a.Handler, acme, query)
+		first, second := askLater(t, a.Handler, acme, query), askLater(t, a.Handler, open, waiting(t, a.Handler, open, "60s"))
 		r := ask(t, a.Handler, acme, query)
 		if r.status != 429 || r.took != 0 || len(r.ctx.Response.Header.Peek("Retry-After")) == 0 {
 			t.Errorf("the third: %+v", r)
@@ -270,6 +270,37 @@ func TestTooManyWait(t *testing.T) {
 	waitBubble(t, Config{MaxWaiting: -1}, func(t *testing.T, a *API, _ *store.Table) {
 		if r := ask(t, a.Handler, acme, waiting(t, a.Handler, acme, "60s")); r.status != 429 {
 			t.Errorf("where none may wait: %+v", r)
+		}
+	})
+}
+
+// A tenant gets no more than half of the room, on both planes together, and has it again
+// when its questions have left.
+func TestATenantLeavesRoomToOthers(t *testing.T) {
+	waitBubble(t, Config{MaxWaiting: 5}, func(t *testing.T, a *API, _ *store.Table) {
+		mine, others := waiting(t, a.Handler, acme, "60s"), waiting(t, a.Handler, open, "60s")
+		for range 2 {
+			var waits []func() reply
+			for _, h := range []fasthttp.RequestHandler{a.Handler, a.Admin, a.Handler} {
+				waits = append(waits, askLater(t, h, acme, mine))
+			}
+			for _, h := range []fasthttp.RequestHandler{a.Handler, a.Admin} {
+				if r := ask(t, h, acme, mine); r.status != 429 || r.took != 0 || len(r.ctx.Response.Header.Peek("Retry-After")) == 0 {
+					t.Errorf("the fourth: %+v", r)
+				}
+			}
+			waits = append(waits, askLater(t, a.Handler, open, others), askLater(t, a.Handler, open, others))
+			if s := a.WaitStats(); s.Waiting != 5 {
+				t.Errorf("%d wait, want 5", s.Waiting)
+			}
+			for _, answer := range waits {
+				if r := answer(); r.status != 200 || r.took == 0 {
+					t.Errorf("%+v", r)
+				}
+			}
+		}
+		if s := a.WaitStats(); s.Limited != 4 || s.Refused != 0 || len(a.room.tenants) != 0 {
+			t.Errorf("%+v, of tenants %v", s, a.room.tenants)
 		}
 	})
 }

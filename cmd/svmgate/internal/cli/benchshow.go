@@ -89,6 +89,7 @@ func noteStep(w *strings.Builder, s *bench.Step) {
 		}
 		fmt.Fprintln(w)
 	}
+	fmt.Fprintf(w, "  the generator was held up: p99 %v, at most %v\n", micros(s.Pauses.P99), micros(s.Pauses.Max))
 	for _, result := range slices.Sorted(maps.Keys(s.Results)) {
 		fmt.Fprintf(w, "  result %s: %d\n", result, s.Results[result])
 	}

@@ -229,7 +229,7 @@ var Table = []Setting{
 		parse: count(func(c *Config) *int { return &c.MaxPerAddress }, 0, 1<<20),
 	}, {
 		Name: "max-waiting", Default: "10000", Allowed: wantCount(0, 1<<20),
-		Help:  "questions that wait for a change at once (wait=); the others are told to come back",
+		Help:  "questions that wait for a change at once (wait=), half of them for one tenant's VMs; the others are told to come back",
 		parse: count(func(c *Config) *int { return &c.MaxWaiting }, 0, 1<<20),
 	}, {
 		Name: "admin-max-connections", Default: "256", Allowed: wantCount(1, 1<<16),

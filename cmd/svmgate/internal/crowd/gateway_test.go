@@ -105,7 +105,7 @@ func launch(t *testing.T, args ...string) *gateway {
 	}
 	defer log.Close()
 	g.cmd = exec.Command(program, append([]string{
-		"serve", "--data=:memory:", "--ksc=none", "--agent-auth=none", "--log-format=json", "--sample", sample,
+		"serve", "--data=:memory:", "--ksc=none", "--agent-auth=none", "--max-waiting=20000", "--log-format=json", "--sample", sample,
 		"--agent-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--ops-addr=127.0.0.1:0",
 	}, args...)...)
 	g.cmd.Env = append(os.Environ(), "SVMGATE_ADMIN_PASSWORD=secret")

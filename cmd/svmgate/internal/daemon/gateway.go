@@ -186,6 +186,7 @@ func waitFamilies(a *agentapi.API) []ops.Family {
 				emit(float64(s.Closing), "closing")
 				emit(float64(s.Gone), "gone")
 				emit(float64(s.Refused), "refused")
+				emit(float64(s.Limited), "refused_tenant")
 			},
 		},
 	}
