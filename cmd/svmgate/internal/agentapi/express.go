@@ -21,7 +21,7 @@ func (a *API) Express(dst []byte, r *express.Request) (answer []byte, status int
 		return nil, 0
 	}
 	s := a.scratch.Get().(*scratch)
-	if s.readQuestion(r.ID, r.Query) == nil && s.seen&^quickly == 0 {
+	if s.readRequest(r) {
 		if a.let(p.auth, r.Authorization, &s.asker) {
 			s.query.Tenant, s.query.Authenticated = s.asker.tenant, s.asker.authenticated
 			answer, status = p.express(dst, r, s)
@@ -29,6 +29,42 @@ func (a *API) Express(dst []byte, r *express.Request) (answer []byte, status int
 	}
 	a.release(s)
 	return answer, status
+}
+
+// lasting are those whose values do not point into the request.
+const lasting = quickly &^ (1<<paramFailed | 1<<paramTag)
+
+// A noted is what a query string was read as. Agents, and proxies before them, ask with the
+// same one again and again.
+type noted struct {
+	number  uint64 // by which the connection knows the query string
+	query   discovery.Query
+	seen    uint16
+	swapped bool
+}
+
+// readRequest reads a question into s.query, and reports whether [API.Express] answers it.
+func (s *scratch) readRequest(r *express.Request) bool {
+	n, _ := r.Note.(*noted)
+	if n != nil && n.number == r.QueryNumber {
+		s.query, s.seen, s.swapped = n.query, n.seen, n.swapped
+		if !s.setBIOS(r.ID) {
+			return false
+		}
+		s.finish()
+		return true
+	}
+	if s.readQuestion(r.ID, r.Query) != nil || s.seen&^quickly != 0 {
+		return false
+	}
+	if r.QueryNumber != 0 && s.seen&^lasting == 0 {
+		if n == nil {
+			n = new(noted)
+			r.Note = n
+		}
+		*n = noted{r.QueryNumber, s.query, s.seen, s.swapped}
+	}
+	return true
 }
 
 // express decides the question of s. From here on it is counted, and must be answered.

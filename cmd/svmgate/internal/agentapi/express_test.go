@@ -155,7 +155,7 @@ func TestSameAnswersWhateverByte(t *testing.T) {
 	}
 	for i := range request {
 		for b := i % step; b < 256; b += step {
-			same(t, slow, quick, request[:i]+string([]byte{byte(b)})+request[i+1:], request)
+			same(t, slow, quick, request, request, request[:i]+string([]byte{byte(b)})+request[i+1:], request)
 		}
 		same(t, slow, quick, request[:i]+request[i+1:], request)
 		same(t, slow, quick, request[:i]+request[i:i+1]+request[i:], request)
@@ -183,6 +183,6 @@ func FuzzSameAnswers(f *testing.F) {
 		}
 		cut = min(max(cut, 0), len(text))
 		same(t, slow, quick, text[:cut], text[cut:])
-		same(t, slow, quick, first, text[:cut], text[cut:], first)
+		same(t, slow, quick, first, first, text[:cut], text[cut:], first)
 	})
 }

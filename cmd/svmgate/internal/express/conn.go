@@ -80,7 +80,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			c.between = false
 			return n, err
 		}
-		c.answered = true
+		c.answered, c.request.again = true, true
 		if c.l.closed.Load() { // perhaps too late for Listener.Close to see that it is idle
 			_ = c.SetReadDeadline(time.Now().Add(lastCall))
 		}

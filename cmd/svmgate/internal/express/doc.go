@@ -16,6 +16,9 @@
 // nothing behind it. A query has no byte that needs decoding. TestSameAnswers and
 // FuzzSameAnswers of package agentapi hold both ways to the same answers, byte for byte.
 //
+// A connection remembers the last request that was not its first. One that differs from
+// it only in the agent and the value of Authorization, as most do, is compared, not read.
+//
 // Limits are those of the server: its goroutines, its bound on connections, its
 // buffers (the request lies in the server's own, and the answer behind it), its
 // timeouts and its end. A deadline is moved only when it would move by [slack], so it

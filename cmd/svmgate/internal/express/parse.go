@@ -12,7 +12,14 @@ type Request struct {
 	Query         []byte // without its question mark; no byte of it is encoded
 	Authorization []byte // empty if there is none
 
-	now time.Time
+	// QueryNumber is the same for requests of one connection only if Query is, and 0 if
+	// nothing is known of that. Note is for whoever answers, and stays with the connection.
+	QueryNumber uint64
+	Note        any
+
+	now    time.Time
+	again  bool // this is not the first on its connection
+	before memory
 }
 
 const (
@@ -31,11 +38,27 @@ func (r *Request) parse(text []byte) bool {
 		string(text[len(prefix)+idLength:queryAt]) != suffix {
 		return false
 	}
-	r.ID, r.Query, r.Authorization = text[len(prefix):len(prefix)+idLength], nil, nil
+	r.ID = text[len(prefix) : len(prefix)+idLength]
 	if bytes.IndexByte(r.ID, '%') >= 0 {
 		return false // whether it may be encoded is for the server to say
 	}
-	rest := text[queryAt:]
+	all := text[len(prefix)+idLength:]
+	if r.alike(all) {
+		return true
+	}
+	r.QueryNumber = 0
+	if !r.parseRest(text[queryAt:]) {
+		return false
+	}
+	if r.again {
+		r.keep(all)
+	}
+	return true
+}
+
+// parseRest reads what follows the path.
+func (r *Request) parseRest(rest []byte) bool {
+	r.Query, r.Authorization = nil, nil
 	if rest[0] == '?' {
 		end := bytes.IndexByte(rest, ' ')
 		if end < 0 || !all(rest[1:end], inQuery) {
@@ -64,7 +87,7 @@ func (r *Request) parseHeaders(text []byte) bool {
 			return false
 		}
 		value := line[colon+2:]
-		if value[0] == ' ' || value[len(value)-1] == ' ' || !visible(value) {
+		if !isValue(value) {
 			return false
 		}
 		switch nameOf(line[:colon]) {
@@ -86,6 +109,11 @@ func (r *Request) parseHeaders(text []byte) bool {
 		}
 	}
 	return hosts == 1 && string(text) == "\r\n"
+}
+
+// isValue reports whether text, which is not empty, is the value of a header.
+func isValue(text []byte) bool {
+	return text[0] != ' ' && text[len(text)-1] != ' ' && visible(text)
 }
 
 // A name is a header that parse knows.
