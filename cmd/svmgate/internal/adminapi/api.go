@@ -51,8 +51,10 @@ type Config struct {
 	Accounts *auth.Accounts
 
 	// Agents serves /v1/agents/…, the questions of agents asked for a test. It
-	// is called only for accounts that may.
-	Agents fasthttp.RequestHandler
+	// is called only for accounts that may. A question may wait: then Agents asks
+	// admitted whether the account still may, and reports false, without an answer,
+	// when it may not.
+	Agents func(ctx *fasthttp.RequestCtx, admitted func() bool) bool
 
 	// Cluster is the gateways that share the table; nil if there are no others.
 	Cluster Cluster
@@ -111,7 +113,7 @@ type API struct {
 	table      *store.Table
 	selector   *discovery.Selector
 	accounts   *auth.Accounts
-	agents     fasthttp.RequestHandler
+	agents     func(ctx *fasthttp.RequestCtx, admitted func() bool) bool
 	cluster    Cluster // nil if this gateway is alone
 	guide      Deployments
 	licenses   *license.Surveyor
@@ -212,8 +214,7 @@ func (a *API) Handler(ctx *fasthttp.RequestCtx) {
 func (a *API) serve(c *call) error {
 	account, ok := a.accounts.Basic(c.ctx)
 	if !ok {
-		c.ctx.Response.Header.Set("WWW-Authenticate", `Basic realm="svmgate", charset="UTF-8"`)
-		return refuse(401, "unauthorized", "this needs an account: send HTTP Basic credentials")
+		return c.unauthorized()
 	}
 	c.account = account
 	segments, ok := routing.Split(c.ctx.URI().PathOriginal())
@@ -244,6 +245,17 @@ func (a *API) serve(c *call) error {
 		return err
 	}
 	return r.handle(a, c)
+}
+
+func (c *call) unauthorized() error {
+	c.ctx.Response.Header.Set("WWW-Authenticate", `Basic realm="svmgate", charset="UTF-8"`)
+	return refuse(401, "unauthorized", "this needs an account: send HTTP Basic credentials")
+}
+
+// isStill reports whether an account is what it was when it was verified.
+func (a *API) isStill(account *store.Account) bool {
+	now, ok := a.table.Account(account.Name)
+	return ok && now.Hash == account.Hash && now.Role == account.Role
 }
 
 // settleBody leaves nothing of the body on the connection: what remained would

@@ -86,7 +86,6 @@ func newSocketGateway(t *testing.T) (addr string, g *gateway) {
 func serveSocket(t *testing.T, h fasthttp.RequestHandler) (addr string) {
 	t.Helper()
 	server := fence.Server("admin", h, slog.New(slog.DiscardHandler))
-	server.StreamRequestBody = true
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	done := make(chan error, 1)

@@ -119,9 +119,13 @@ func readFailed(q *discovery.Query, value string) error {
 }
 
 // askAgents passes a question on to the agent plane's own code. The account has
-// been checked; the rest is that code's business.
+// been checked; the rest is that code's business. Of who loses the account while the question
+// waits it is as if he had asked then.
 func (a *API) askAgents(c *call) error {
 	c.ctx.Response.Header.Del(fasthttp.HeaderCacheControl) // it sets its own
-	a.agents(c.ctx)
+	if !a.agents(c.ctx, func() bool { return a.isStill(&c.account) }) {
+		c.ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
+		return c.unauthorized()
+	}
 	return nil
 }

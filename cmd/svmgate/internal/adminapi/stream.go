@@ -170,8 +170,7 @@ func (s *eventStream) admitted() bool {
 		return true
 	}
 	s.checked = time.Now()
-	now, ok := s.api.table.Account(s.account.Name)
-	return ok && now.Hash == s.account.Hash && now.Role == s.account.Role
+	return s.api.isStill(&s.account)
 }
 
 func (s *eventStream) end(why string) {

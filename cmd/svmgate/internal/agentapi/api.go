@@ -151,17 +151,20 @@ func New(cfg Config) (*API, error) {
 }
 
 // Handler answers one request on the agent plane.
-func (a *API) Handler(ctx *fasthttp.RequestCtx) { a.handle(ctx, &a.agents) }
+func (a *API) Handler(ctx *fasthttp.RequestCtx) { a.handle(ctx, &a.agents, nil) }
 
 // Admin answers the same requests on the management plane, whose caller has
 // been authorised already. The questions are not an agent's own: they are not
-// counted, and no assignment is remembered for them.
-func (a *API) Admin(ctx *fasthttp.RequestCtx) { a.handle(ctx, &a.admin) }
+// counted, and no assignment is remembered for them. While a question waits, admitted is
+// asked whether its caller still may; when not, the wait ends, there is no answer, and
+// Admin reports false. If admitted is nil, he always may.
+func (a *API) Admin(ctx *fasthttp.RequestCtx, admitted func() bool) bool {
+	return a.handle(ctx, &a.admin, admitted)
+}
 
-func (a *API) handle(ctx *fasthttp.RequestCtx, p *plane) {
-	if w := a.serve(ctx, p, nil); w != nil {
-		a.await(ctx, p, w)
-	}
+func (a *API) handle(ctx *fasthttp.RequestCtx, p *plane, admitted func() bool) bool {
+	w := a.serve(ctx, p, nil)
+	return w == nil || a.await(ctx, p, w, admitted)
 }
 
 // serve answers a request, unless it is a question that waits for another answer: then it

@@ -34,8 +34,8 @@
 // it; what is looked at while it waits leaves no trace; and the answer is decided once more,
 // from a request that is read once more, when it is sent. A wait costs its connection and
 // goroutine, and a microsecond of one goroutine for all after a change. It ends early when
-// the gateway stops, takes another table, or the client closes its side. No tenant has more
-// than half of the room: what it asks for, others find the rest of.
+// the gateway stops, takes another table, or the client closes its side. It ends,
+// too, when who asked no longer may. No tenant's questions take more than half of the room.
 //
 // # Bounds
 //

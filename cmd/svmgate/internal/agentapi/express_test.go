@@ -175,7 +175,7 @@ func FuzzSameAnswers(f *testing.F) {
 	first := plainQuestion(vmOf(acme)+"/svm?os=server", acme)
 	f.Add(first, 10)
 	f.Add(first+first, len(first))
-	f.Add(plainQuestion(fmt.Sprint(vmOf(acme)+"/svm?wait=5m&revision=", ask(f, slow.api.Admin, acme, "").revision), acme), 100)
+	f.Add(plainQuestion(fmt.Sprint(vmOf(acme)+"/svm?wait=5m&revision=", ask(f, asAdmin(slow.api), acme, "").revision), acme), 100)
 	f.Add("POST /v1/agents/svm HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"+first, 70)
 	f.Fuzz(func(t *testing.T, text string, cut int) {
 		if strings.Contains(text, "/state") || len(text) > 4000 {

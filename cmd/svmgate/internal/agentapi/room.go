@@ -54,7 +54,10 @@ type waiter struct {
 	peer     peer
 	tenant   store.TenantID // whose VM it is for; zero if it is not registered
 
-	at    int // index in room.waiters, under the room's lock
+	// Under the room's lock.
+	at       int         // index in room.waiters
+	admitted func() bool // whether who asks still may; nil: always
+
 	timer *time.Timer
 	wake  chan cause // has room for one
 	cause cause      // of the goroutine that waits
@@ -161,6 +164,13 @@ func (r *room) tenantOf(vm *store.BIOSID) store.TenantID {
 	return store.TenantID{}
 }
 
+// guard makes w leave when admitted reports false.
+func (r *room) guard(w *waiter, admitted func() bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w.admitted = admitted
+}
+
 // exit lets w out.
 func (r *room) exit(w *waiter) {
 	w.timer.Stop()
@@ -204,6 +214,9 @@ func (r *room) differs(w *waiter) bool {
 }
 
 func (r *room) differsFrom(w *waiter, answer *discovery.Answer) bool {
+	if w.admitted != nil && !w.admitted() {
+		return true
+	}
 	if w.token != nil {
 		if tenant, ok := r.table.TenantByToken(*w.token); !ok || tenant != w.query.Tenant {
 			return true

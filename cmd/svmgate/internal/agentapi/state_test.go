@@ -73,8 +73,8 @@ func TestAnswersAreNoted(t *testing.T) {
 			if askLine(a.Handler); !slices.Equal(taken(cfg.Feed), want) {
 				t.Errorf("%s, auth %v, in a line: want %v to be noted", tt.name, cfg.Auth, want)
 			}
-			ask(a.Admin)
-			askLine(a.Admin)
+			ask(asAdmin(a))
+			askLine(asAdmin(a))
 			if got := taken(cfg.Feed); len(got) > 0 {
 				t.Errorf("%s: an administrator asked, and noted is %v", tt.name, got)
 			}
@@ -173,7 +173,7 @@ func TestStateNeedsProof(t *testing.T) {
 	if ctx := call(a.Handler, "PUT", "/v1/agents/"+vmOf(acme)+"/state", body, "Authorization", "Bearer "+tokenOf(acme), "Content-Type", "text/plain"); ctx.Response.StatusCode() != 415 {
 		t.Errorf("as text: %d, want 415", ctx.Response.StatusCode())
 	}
-	if ctx := call(a.Admin, "PUT", "/v1/agents/"+vmOf(acme)+"/state", body, "Content-Type", "application/json"); ctx.Response.StatusCode() != 404 {
+	if ctx := call(asAdmin(a), "PUT", "/v1/agents/"+vmOf(acme)+"/state", body, "Content-Type", "application/json"); ctx.Response.StatusCode() != 404 {
 		t.Errorf("an administrator's: %d, want 404", ctx.Response.StatusCode())
 	}
 	for _, vm := range []string{vmOf(idle), stranger} {

@@ -68,16 +68,21 @@ func refuseInLine(p param, name []byte) *refusal {
 
 // await is what happens to a question that waits, from when it has entered the room. The
 // request is read anew whenever the question is: what it found the first time, such as
-// whose token it shows, may not hold any longer.
-func (a *API) await(ctx *fasthttp.RequestCtx, p *plane, w *waiter) {
+// whose token it shows, may not hold any longer. It reports false, and there is no answer,
+// once admitted does.
+func (a *API) await(ctx *fasthttp.RequestCtx, p *plane, w *waiter, admitted func() bool) bool {
 	defer a.room.exit(w)
+	a.room.guard(w, admitted)
 	for {
 		a.room.block(w)
+		if admitted != nil && !admitted() {
+			return false
+		}
 		if w.cause >= causeClosing {
 			ctx.SetConnectionClose()
 		}
 		if a.serve(ctx, p, w) == nil {
-			return
+			return true
 		}
 	}
 }

@@ -116,7 +116,7 @@ func TestWaitIsAnsweredAtOnce(t *testing.T) {
 func TestWaitEndsInTime(t *testing.T) {
 	for _, h := range []string{"agents", "administrators"} {
 		waitBubble(t, Config{}, func(t *testing.T, a *API, _ *store.Table) {
-			handler := map[string]fasthttp.RequestHandler{"agents": a.Handler, "administrators": a.Admin}[h]
+			handler := map[string]fasthttp.RequestHandler{"agents": a.Handler, "administrators": asAdmin(a)}[h]
 			query := waiting(t, handler, acme, "300")
 			ends := map[time.Duration]bool{}
 			for range 20 {
@@ -247,6 +247,42 @@ func TestWaitEndsWithTheToken(t *testing.T) {
 	})
 }
 
+// Whoever loses the right to ask while his question waits gets nothing: soon, and not even
+// when the answer changes or the time is over.
+func TestWaitEndsWithTheRightToAsk(t *testing.T) {
+	tests := []struct {
+		name   string
+		wait   string
+		lostAt time.Duration
+		change bool
+	}{
+		{name: "nothing else happens", wait: "5m", lostAt: 10 * time.Second},
+		{name: "the answer changes", wait: "5m", lostAt: 10 * time.Second, change: true},
+		{name: "the time is over before anybody looks", wait: "1s", lostAt: 899 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		waitBubble(t, Config{}, func(t *testing.T, a *API, table *store.Table) {
+			var lost, answered atomic.Bool
+			admin := func(ctx *fasthttp.RequestCtx) {
+				answered.Store(a.Admin(ctx, func() bool { return !lost.Load() }))
+			}
+			target := "/v1/agents/" + vmOf(acme) + "/svm?" + waiting(t, a.Handler, acme, tt.wait)
+			done := make(chan string, 1)
+			go func() { done <- string(call(admin, "GET", target, "").Response.Body()) }()
+			time.Sleep(tt.lostAt)
+			lost.Store(true)
+			if tt.change {
+				update(t, table, func(tx *store.Tx) error { _, err := tx.SetActive(id(acme), false); return err })
+			}
+			began := time.Now()
+			body := <-done
+			if took := time.Since(began); answered.Load() || body != "" || took > sweepEvery {
+				t.Errorf("%s: answered %v, %q after %v", tt.name, answered.Load(), body, took)
+			}
+		})
+	}
+}
+
 func TestTooManyWait(t *testing.T) {
 	waitBubble(t, Config{MaxWaiting: 2}, func(t *testing.T, a *API, _ *store.Table) {
 		query := waiting(t, a.Handler, acme, "60s")
@@ -281,10 +317,10 @@ func TestATenantLeavesRoomToOthers(t *testing.T) {
 		mine, others := waiting(t, a.Handler, acme, "60s"), waiting(t, a.Handler, open, "60s")
 		for range 2 {
 			var waits []func() reply
-			for _, h := range []fasthttp.RequestHandler{a.Handler, a.Admin, a.Handler} {
+			for _, h := range []fasthttp.RequestHandler{a.Handler, asAdmin(a), a.Handler} {
 				waits = append(waits, askLater(t, h, acme, mine))
 			}
-			for _, h := range []fasthttp.RequestHandler{a.Handler, a.Admin} {
+			for _, h := range []fasthttp.RequestHandler{a.Handler, asAdmin(a)} {
 				if r := ask(t, h, acme, mine); r.status != 429 || r.took != 0 || len(r.ctx.Response.Header.Peek("Retry-After")) == 0 {
 					t.Errorf("the fourth: %+v", r)
 				}

@@ -214,7 +214,7 @@ func TestAdminAnswersTheSame(t *testing.T) {
 	var metrics Metrics
 	a := newAPI(t, table, Config{Auth: Token, Metrics: &metrics})
 	for _, target := range []string{"/v1/agents/" + vmOf(acme) + "/svm", "/v1/agents/" + vmOf(idle) + "/svm"} {
-		ctx := call(a.Admin, "GET", target, "")
+		ctx := call(asAdmin(a), "GET", target, "")
 		if got := ctx.Response.StatusCode(); got != http.StatusOK {
 			t.Errorf("GET %s = %d, want 200", target, got)
 		}
@@ -251,7 +251,7 @@ func TestAdminAssignsNobody(t *testing.T) {
 		ctx.Response.Body()
 	}
 	for range 3 {
-		ask(a.Admin)
+		ask(asAdmin(a))
 	}
 	if got := load(); got != 0 {
 		t.Errorf("after questions of administrators the SVM has %d agents, want 0", got)

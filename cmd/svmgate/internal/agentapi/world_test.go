@@ -117,6 +117,11 @@ func newSelector(tb testing.TB, table *store.Table) *discovery.Selector {
 	return selector
 }
 
+// asAdmin is the management plane's handler, for who always may.
+func asAdmin(a *API) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) { a.Admin(ctx, nil) }
+}
+
 // newAPI returns an API over table.
 func newAPI(tb testing.TB, table *store.Table, cfg Config) *API {
 	tb.Helper()

@@ -46,7 +46,7 @@ func (g *Gateway) agentPlane(ctx context.Context) (*plane, error) {
 		return nil, err
 	}
 	p.listener.PerAddress, p.listener.Unbounded = c.MaxPerAddress, c.TrustedProxies
-	srv := g.serveHTTP(p, g.connectionLimit(), false)
+	srv := g.serveHTTP(p, g.connectionLimit())
 	p.express = express.Before(srv, p.listener, g.requests.Counter(p.name), g.opt.Log.With("plane", p.name))
 	p.serve = func() error { return srv.Serve(p.express) }
 	return p, nil
@@ -62,7 +62,7 @@ func (g *Gateway) adminPlane(ctx context.Context) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.serveHTTP(p, c.AdminMaxConnections, true)
+	g.serveHTTP(p, c.AdminMaxConnections)
 	return p, nil
 }
 
@@ -125,13 +125,12 @@ func (g *Gateway) tlsConfig(plane string, auth tlsconf.ClientAuth, wanted bool) 
 
 // serveHTTP gives p a server whose handler can be exchanged; the first one says
 // that the gateway is starting.
-func (g *Gateway) serveHTTP(p *plane, connections int, streaming bool) *fasthttp.Server {
+func (g *Gateway) serveHTTP(p *plane, connections int) *fasthttp.Server {
 	p.handler = new(atomic.Pointer[fasthttp.RequestHandler])
 	g.setHandler(p, fence.Wrap(starting, nil))
 	srv := fence.Server(p.name, func(ctx *fasthttp.RequestCtx) { (*p.handler.Load())(ctx) }, g.opt.Log)
 	srv.ErrorHandler = g.requests.CountErrors(p.name, srv.ErrorHandler)
 	srv.Concurrency = connections
-	srv.StreamRequestBody = streaming
 	p.serve = func() error { return srv.Serve(p.listener) }
 	p.stop = srv.ShutdownWithContext
 	p.open = func() int { return int(srv.GetOpenConnectionsCount()) }

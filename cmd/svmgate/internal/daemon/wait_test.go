@@ -86,6 +86,38 @@ func TestWaitingAgentLearnsAtOnce(t *testing.T) {
 	}
 }
 
+// An account that is no longer what it was gets no answer that it began to wait for.
+func TestWaitEndsWithTheAccount(t *testing.T) {
+	for name, change := range map[string]func(tx *store.Tx, a store.Account) (bool, error){
+		"deleted":      func(tx *store.Tx, a store.Account) (bool, error) { return tx.DeleteAccount(a.Name) },
+		"another role": func(tx *store.Tx, a store.Account) (bool, error) { a.Role = store.RoleSVM; return tx.PutAccount(a) },
+		"password":     func(tx *store.Tx, a store.Account) (bool, error) { a.Hash += "x"; return tx.PutAccount(a) },
+	} {
+		r := start(t, map[string]string{"sample": write(t, "s.json", sample), "admin-password": "one"})
+		p := r.poll("admin", "admin:one")
+		err := r.assembly.table.Update(func(tx *store.Tx) error {
+			a, _ := tx.Account("admin")
+			other := a
+			other.Name = "other" // there must be an administrator
+			if _, err := tx.PutAccount(other); err != nil {
+				return err
+			}
+			_, err := change(tx, a)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := time.Now()
+		if got := p.answered(); !strings.Contains(got, " 401 ") || !strings.Contains(got, "Www-Authenticate") || strings.Contains(got, "assigned") {
+			t.Errorf("%s: the answer is %q", name, got)
+		}
+		if took := time.Since(changed); took > 2*time.Second {
+			t.Errorf("%s: it took %v", name, took)
+		}
+	}
+}
+
 // Nobody waits longer for a gateway that stops than it takes to say so.
 func TestWaitsEndWithTheGateway(t *testing.T) {
 	r := start(t, map[string]string{"sample": write(t, "s.json", sample), "shutdown-timeout": "1m"})

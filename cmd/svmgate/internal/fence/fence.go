@@ -68,8 +68,7 @@ var (
 // Wrap returns a handler that refuses every request that the package comment
 // lists and passes on the rest. A route for which stream answers true may send
 // its body in chunks and reads it with [fasthttp.RequestCtx.RequestBodyStream];
-// a nil stream means no route. On a server that streams bodies
-// (StreamRequestBody) Wrap collects the bodies of all other routes, up to
+// a nil stream means no route. Wrap collects the bodies of all other routes, up to
 // [MaxBody], so that their handlers see them whole.
 func Wrap(next fasthttp.RequestHandler, stream func(*fasthttp.RequestCtx) bool) fasthttp.RequestHandler {
 	if stream == nil {
@@ -149,7 +148,7 @@ func serveStream(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler, stream 
 		skipRest(ctx)
 		return
 	}
-	body, err := io.ReadAll(ctx.RequestBodyStream())
+	body, err := collect(ctx.RequestBodyStream(), ctx.Request.Header.ContentLength())
 	if err != nil {
 		refuse(ctx, bodyFault(err))
 		return
@@ -160,6 +159,28 @@ func serveStream(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler, stream 
 	}
 	ctx.Request.SetBodyRaw(body)
 	next(ctx)
+}
+
+// firstRoom is how much of a body is taken on trust, in bytes.
+const firstRoom = 16 << 10
+
+// collect reads a body that is said to be of a length. There is never much more room for it
+// than has arrived.
+func collect(body io.Reader, length int) ([]byte, error) {
+	buf := make([]byte, 0, min(length, firstRoom))
+	for len(buf) < length {
+		if len(buf) == cap(buf) {
+			buf = append(make([]byte, 0, min(length, 2*cap(buf))), buf...)
+		}
+		n, err := body.Read(buf[len(buf):cap(buf)])
+		if buf = buf[:len(buf)+n]; errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return buf, nil
 }
 
 // skipRest makes sure that what is left of a stream is not taken for the next

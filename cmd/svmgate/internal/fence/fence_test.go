@@ -51,7 +51,6 @@ func startPlane(t *testing.T, streaming bool, adjust func(*fasthttp.Server)) *pl
 		}
 	}
 	srv := Server("test", Wrap(handler, stream), slog.New(slog.DiscardHandler))
-	srv.StreamRequestBody = streaming
 	if adjust != nil {
 		adjust(srv)
 	}

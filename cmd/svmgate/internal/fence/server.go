@@ -27,8 +27,12 @@ const (
 
 // Server returns a server for h with the limits of this package. name says which
 // plane it is, in the log. The caller may change Concurrency (connections at
-// once, at first 65,536), MaxRequestBodySize (at first [MaxBody]) and
-// StreamRequestBody before it calls Serve.
+// once, at first 65,536) and MaxRequestBodySize (at first [MaxBody]) before it
+// calls Serve.
+//
+// Bodies are streams at first, and [Wrap] collects them: so they take memory as
+// they arrive. The server itself would set aside what Content-Length announces,
+// for whoever announces it.
 //
 // A handler that panics answers 500, and the rest goes on: one bad request must
 // not take the gateway from everybody else. The log has the stack.
@@ -48,6 +52,7 @@ func Server(name string, h fasthttp.RequestHandler, log *slog.Logger) *fasthttp.
 		WriteTimeout:       writeTimeout,
 		IdleTimeout:        idleTimeout,
 		MaxRequestBodySize: MaxBody,
+		StreamRequestBody:  true,
 
 		CloseOnShutdown:              true,
 		DisablePreParseMultipartForm: true, // it would write files

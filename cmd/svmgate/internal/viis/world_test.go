@@ -82,7 +82,6 @@ func serve(t *testing.T, api *API) *http.Client {
 	t.Helper()
 	listener := fasthttputil.NewInmemoryListener()
 	server := fence.Server("admin", fence.Wrap(api.Handler, api.MayStream), slog.New(slog.DiscardHandler))
-	server.StreamRequestBody = true
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return listener.Dial() }}
