@@ -111,60 +111,82 @@ func (w *World[T]) Check() {
 	}
 }
 
-// A ledger is what nodes have written.
+// A ledger is what nodes have written, and what they had.
 type ledger struct {
 	mu      sync.Mutex
 	written map[cluster.Key]map[cluster.Version][]byte // ever
 
-	// kept are the newest of those that were acknowledged, those aside that only a
-	// lost disk had: they may be there, if they were on their way to another node.
-	kept map[cluster.Key]cluster.Record
+	// had is what each node has of a key, as it told.
+	had map[string]map[cluster.Key]cluster.Version
+
+	// kept are the newest of those that were acknowledged, those aside that only a lost disk
+	// had: they may be there, if they were on their way to another node.
+	kept map[cluster.Key]cluster.Version
 }
 
 func newLedger() *ledger {
-	return &ledger{written: map[cluster.Key]map[cluster.Version][]byte{}, kept: map[cluster.Key]cluster.Record{}}
-}
-
-func (l *ledger) write(records []cluster.Record, acknowledged bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range records {
-		if l.written[r.Key] == nil {
-			l.written[r.Key] = map[cluster.Version][]byte{}
-		}
-		l.written[r.Key][r.Version] = r.Value
-		if !acknowledged {
-			continue
-		}
-		// A write that goes back in time is an old one, made anew when a clock was
-		// right again.
-		kept, ok := l.kept[r.Key]
-		anew := r.Version.Node == kept.Version.Node || bytes.Equal(r.Value, kept.Value)
-		if !ok || later(r, kept) || anew {
-			l.kept[r.Key] = r
-		}
+	return &ledger{
+		written: map[cluster.Key]map[cluster.Version][]byte{},
+		had:     map[string]map[cluster.Key]cluster.Version{},
+		kept:    map[cluster.Key]cluster.Version{},
 	}
 }
 
-// onlyIn says that these tables are all that is left.
-func (l *ledger) onlyIn(tables []cluster.Table) {
-	newest := map[cluster.Key]cluster.Record{}
+// change notes what a node tells of its table.
+func (l *ledger) change(node string, records []cluster.Record, written, acknowledged bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	had := l.had[node]
+	if had == nil {
+		had = map[cluster.Key]cluster.Version{}
+		l.had[node] = had
+	}
+	for _, r := range records {
+		before, some := had[r.Key]
+		if written {
+			l.writeLocked(r, before, acknowledged)
+		} else if some && later(before, r.Version) {
+			continue // of what was written to it since, it was quicker to tell
+		}
+		had[r.Key] = r.Version
+	}
+}
+
+// writeLocked notes a write by a node that had another version before, or the zero one. A
+// write that is older than what is kept replaces it nonetheless if the writer had that: it
+// wrote anew what a clock had stamped that was ahead and is right again. Values do not
+// tell this from a write of one that knew of nothing: those of deletions are all alike.
+func (l *ledger) writeLocked(r cluster.Record, before cluster.Version, acknowledged bool) {
+	if l.written[r.Key] == nil {
+		l.written[r.Key] = map[cluster.Version][]byte{}
+	}
+	l.written[r.Key][r.Version] = r.Value
+	kept, ok := l.kept[r.Key]
+	if ok && !later(kept, before) || acknowledged && (!ok || later(r.Version, kept)) {
+		l.kept[r.Key] = r.Version
+	}
+}
+
+// lose says that a node has nothing any more, and that these tables are all that is left.
+func (l *ledger) lose(node string, tables []cluster.Table) {
+	left := map[cluster.Key]cluster.Version{}
 	for _, table := range tables {
 		for _, r := range records(table) {
-			if had, ok := newest[r.Key]; !ok || later(r, had) {
-				newest[r.Key] = r
+			if v, ok := left[r.Key]; !ok || later(r.Version, v) {
+				left[r.Key] = r.Version
 			}
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	delete(l.had, node)
 	for key, kept := range l.kept {
-		left, ok := newest[key]
+		newest, some := left[key]
 		switch {
-		case !ok:
+		case !some:
 			delete(l.kept, key)
-		case later(kept, left):
-			l.kept[key] = left
+		case later(kept, newest):
+			l.kept[key] = newest
 		}
 	}
 }
@@ -174,28 +196,28 @@ func (l *ledger) check(table cluster.Table) (problems []string) {
 	defer l.mu.Unlock()
 	missing := maps.Clone(l.kept)
 	for _, r := range records(table) {
-		kept, ok := l.kept[r.Key]
 		delete(missing, r.Key)
+		kept, ok := l.kept[r.Key]
 		value, written := l.written[r.Key][r.Version]
 		switch {
 		case !written || !bytes.Equal(value, r.Value):
 			problems = append(problems, fmt.Sprintf("has %v of %v with %q, which nobody wrote", r.Version, r.Key, r.Value))
-		case ok && later(kept, r) && len(kept.Value) == 0:
-			problems = append(problems, fmt.Sprintf("has %v again, deleted by %v", r.Key, kept.Version))
-		case ok && later(kept, r):
-			problems = append(problems, fmt.Sprintf("has %v of %v, and lost %v", r.Version, r.Key, kept.Version))
+		case ok && later(kept, r.Version) && len(l.written[r.Key][kept]) == 0:
+			problems = append(problems, fmt.Sprintf("has %v again, deleted by %v", r.Key, kept))
+		case ok && later(kept, r.Version):
+			problems = append(problems, fmt.Sprintf("has %v of %v, and lost %v", r.Version, r.Key, kept))
 		}
 	}
 	for key, kept := range missing {
-		if len(kept.Value) > 0 {
+		if len(l.written[key][kept]) > 0 {
 			problems = append(problems, fmt.Sprintf("has lost %v", key))
 		}
 	}
 	return problems
 }
 
-func later(a, b cluster.Record) bool {
-	return cmp.Or(cmp.Compare(a.Version.Clock, b.Version.Clock), cmp.Compare(a.Version.Node, b.Version.Node)) > 0
+func later(a, b cluster.Version) bool {
+	return cmp.Or(cmp.Compare(a.Clock, b.Clock), cmp.Compare(a.Node, b.Node)) > 0
 }
 
 // records returns all records of a table.

@@ -136,9 +136,7 @@ func (w *World[T]) Start(i int) {
 		w.options.Config(&cfg)
 	}
 	n.table.OnChange(func(from string, records []cluster.Record) {
-		if from == "" {
-			w.ledger.write(records, !l.over.Load())
-		}
+		w.ledger.change(n.name, records, from == "", !l.over.Load())
 		if started := l.node.Load(); started != nil && !l.over.Load() {
 			started.Spread(from, records)
 		}
@@ -215,7 +213,7 @@ func (w *World[T]) LoseDisk(i int) {
 	}
 	var none T
 	n.table, n.had, n.state = none, false, cluster.State{}
-	w.ledger.onlyIn(w.tablesLocked())
+	w.ledger.lose(n.name, w.tablesLocked())
 }
 
 func (w *World[T]) tablesLocked() (tables []cluster.Table) {
