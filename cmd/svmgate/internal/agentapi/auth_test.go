@@ -188,7 +188,6 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// A token that was replaced stops working, and one that overlaps goes on.
 // Admits is true of just those whom Handler does not answer with 401, and without a body.
 func TestAdmitsWhomTheHandlerDoes(t *testing.T) {
 	table := newTable(t)
@@ -206,6 +205,7 @@ func TestAdmitsWhomTheHandlerDoes(t *testing.T) {
 	}
 }
 
+// A token that was replaced stops working, and one that overlaps goes on.
 func TestTokenRenewal(t *testing.T) {
 	table := newTenants(t, 1)
 	a := newAPI(t, table, Config{Auth: Token})
