@@ -11,6 +11,10 @@ LINT     = bin/tools/golangci-lint
 RACE      = ./store/... ./discovery/... ./cmd/svmgate/internal/agentapi/... ./cmd/svmgate/internal/adminapi/... ./cmd/svmgate/internal/protection ./cmd/svmgate/internal/replica ./cmd/svmgate/internal/task ./cmd/svmgate/internal/tenancy ./cmd/svmgate/internal/watch
 RACE_SKIP = Cut|Flipped|Damage|Crafted|Killed|Golden|MovingIsTheOracles|WhatIf|AboutToBeLarge|HashesThatAreNear|TakesItsTime|SteadyHour|WithoutReports|Flapping|ANewSVM|Sentences|StandsBeside|OrderOfArrival|SetsInNewWords|CrowdedSlots|BackupReadsChangesInParts|ExplainNewcomer|ChancesAgree|MovesComeToAnEnd|RatesOfAllSizes|WalkOfVMs|MaxKept|MaxResults|SupposedVMs|TableIsWhatWasWritten|TestDay$$|AFlood|TestMidnight|TestLargeReport|AForgottenEventHappensAgain|RunOfAClosedTable|AgreesWithAMap|AgreeWithAMap|SurviveKill9|AtMost64Bytes|ForgottenVMsGive|CollisionsAtTheEnd|ANameThatIsTaken
 
+# Packages that are tested at once: twice as many as there are processors, since those
+# that start gateways wait most of the time, for each other or for what must not happen.
+AT_ONCE = $$(( 2 * $$(getconf _NPROCESSORS_ONLN) ))
+
 # What `run` loads. `sample` makes it.
 SAMPLE = examples/sample/inventory.yaml
 
@@ -31,7 +35,7 @@ run: build ## run a gateway on loopback with the sample inventory; prints a curl
 	bin/svmgate serve --data :memory: --ksc none --sample $(SAMPLE)
 
 test: ## run every test that needs nothing outside the repository
-	$(GO) test -timeout 5m ./...
+	$(GO) test -p $(AT_ONCE) -timeout 5m ./...
 
 # The tests come last, so that their lines close a log.
 check: ## everything a change must pass; what .ci/run runs

@@ -153,6 +153,13 @@ func New(cfg Config) (*API, error) {
 // Handler answers one request on the agent plane.
 func (a *API) Handler(ctx *fasthttp.RequestCtx) { a.handle(ctx, &a.agents, nil) }
 
+// Admits reports whether a request on the agent plane is of somebody who may ask, by its
+// headers alone. Handler refuses those of others, and reads no body for that.
+func (a *API) Admits(ctx *fasthttp.RequestCtx) bool {
+	var who asker
+	return a.ready() && a.authenticate(ctx, a.agents.auth, &who)
+}
+
 // Admin answers the same requests on the management plane, whose caller has
 // been authorised already. The questions are not an agent's own: they are not
 // counted, and no assignment is remembered for them. While a question waits, admitted is

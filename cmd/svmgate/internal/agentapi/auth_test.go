@@ -188,6 +188,23 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// Admits is true of just those whom Handler does not answer with 401, and without a body.
+func TestAdmitsWhomTheHandlerDoes(t *testing.T) {
+	table := newTable(t)
+	setToken(t, table, acme, tokenOf(acme))
+	for _, how := range []Auth{None, Token} {
+		a := newAPI(t, table, Config{Auth: how})
+		for _, header := range []string{"", "Bearer", "Bearer wrong", "Basic " + tokenOf(acme), "Bearer " + tokenOf(acme), "bearer  " + tokenOf(acme)} {
+			var ctx fasthttp.RequestCtx
+			ctx.Request.Header.Set("Authorization", header)
+			status := call(a.Handler, "POST", "/v1/agents/svm", "{}", "Authorization", header).Response.StatusCode()
+			if got := a.Admits(&ctx); got != (status != 401) {
+				t.Errorf("auth %v, %q: admitted %v, the handler answers %d", how, header, got, status)
+			}
+		}
+	}
+}
+
 // A token that was replaced stops working, and one that overlaps goes on.
 func TestTokenRenewal(t *testing.T) {
 	table := newTenants(t, 1)

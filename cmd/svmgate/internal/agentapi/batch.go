@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/fence"
 	"github.com/svmgate/svmgate/discovery"
 	"github.com/svmgate/svmgate/store"
 )
@@ -25,8 +26,6 @@ const chunkBytes = 32 << 10
 
 var newline = []byte{'\n'}
 
-var errTooLarge = errors.New("body too large")
-
 // startBatch checks a batch as a whole and makes its answers the response's
 // body. It reports whether it did: then the body owns s.
 func (a *API) startBatch(ctx *fasthttp.RequestCtx, p *plane, s *scratch, query []byte) bool {
@@ -40,7 +39,7 @@ func (a *API) startBatch(ctx *fasthttp.RequestCtx, p *plane, s *scratch, query [
 	}
 	body, err := wholeBody(ctx)
 	switch {
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, fence.ErrTooLarge):
 		ctx.SetConnectionClose() // what was not read would be taken for the next request
 		return bad(413, "body_too_large", "a batch is at most "+strconv.Itoa(MaxBodyBytes)+" bytes: send several")
 	case err != nil:
@@ -60,21 +59,13 @@ func (a *API) startBatch(ctx *fasthttp.RequestCtx, p *plane, s *scratch, query [
 // wholeBody returns the body of a request. Where the server streams bodies it
 // reads them, up to the bound.
 func wholeBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
-	stream := ctx.RequestBodyStream()
-	if stream == nil {
-		if body := ctx.PostBody(); len(body) <= MaxBodyBytes {
-			return body, nil
-		}
-		return nil, errTooLarge
+	if ctx.Request.IsBodyStream() {
+		return fence.ReadBody(ctx, MaxBodyBytes)
 	}
-	if ctx.Request.Header.ContentLength() > MaxBodyBytes {
-		return nil, errTooLarge
+	if body := ctx.PostBody(); len(body) <= MaxBodyBytes {
+		return body, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(stream, MaxBodyBytes+1))
-	if err == nil && len(body) > MaxBodyBytes {
-		err = errTooLarge
-	}
-	return body, err
+	return nil, fence.ErrTooLarge
 }
 
 // countLines counts the lines that will be answered.

@@ -28,7 +28,7 @@ type way struct {
 func newWay(tb testing.TB, table *store.Table, how Auth, quick bool) *way {
 	w := &way{metrics: new(Metrics)}
 	w.api = newAPI(tb, table, Config{Auth: how, Metrics: w.metrics, Closing: over}) // a fuzzer may ask to wait
-	w.server = fence.Server("agent", fence.Wrap(w.api.Handler, nil), slog.New(slog.DiscardHandler))
+	w.server = fence.Server("agent", fence.Guard(w.api.Handler, w.api.Admits), slog.New(slog.DiscardHandler))
 	w.front = express.Before(w.server, nil, func(uint64, int) { w.quick++ }, slog.New(slog.DiscardHandler))
 	if quick {
 		w.front.Use(w.api.Express)

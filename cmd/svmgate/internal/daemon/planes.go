@@ -149,7 +149,7 @@ func (g *Gateway) plane(name string) *plane {
 
 func (g *Gateway) serveAgents(api *agentapi.API) {
 	p := g.plane("agent")
-	g.setHandler(p, fence.Forwarded(fence.Wrap(api.Handler, nil), g.settings.TrustedProxies))
+	g.setHandler(p, fence.Forwarded(fence.Guard(api.Handler, api.Admits), g.settings.TrustedProxies))
 	p.express.Use(api.Express)
 }
 

@@ -6,10 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/svmgate/svmgate/cmd/svmgate/internal/problem"
 )
 
 // A liar announces a body and sends part of it. Then it notes how much memory that took.
@@ -17,6 +21,7 @@ type liar struct {
 	net.Conn
 	head  string
 	sends int
+	ended bool
 	took  uint64
 }
 
@@ -34,8 +39,10 @@ func (l *liar) Read(p []byte) (int, error) {
 		l.sends -= n
 		return n, nil
 	}
-	runtime.ReadMemStats(&m)
-	l.took = m.TotalAlloc - l.took
+	if !l.ended {
+		runtime.ReadMemStats(&m)
+		l.took, l.ended = m.TotalAlloc-l.took, true
+	}
 	return 0, io.EOF
 }
 
@@ -58,6 +65,41 @@ func TestBodiesTakeMemoryAsTheyArrive(t *testing.T) {
 		if most := uint64(least + 4*sends); l.took > most {
 			t.Errorf("%d bytes of %d took %d of memory, want at most %d", sends, MaxBody, l.took, most)
 		}
+	}
+}
+
+// Of who may not have a body nothing is kept, whatever he sends; he is told so, and what he
+// sent is not his next request.
+func TestBodiesOfStrangersAreNotCollected(t *testing.T) {
+	refused := 0
+	h := Guard(func(ctx *fasthttp.RequestCtx) {
+		if len(ctx.Request.Header.Peek("Authorization")) == 0 {
+			refused++
+			problem.Write(ctx, 401, "unauthorized", "who is there?")
+			return
+		}
+		fmt.Fprintf(ctx, "%d bytes", len(ctx.PostBody()))
+	}, func(ctx *fasthttp.RequestCtx) bool { return len(ctx.Request.Header.Peek("Authorization")) > 0 })
+	for _, sends := range []int{10, 100_000, MaxBody - 1} {
+		l := &liar{head: fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", MaxBody), sends: sends}
+		_ = Server("test", h, slog.New(slog.DiscardHandler)).ServeConn(l) // its error is that of the body
+		if most := uint64(256 << 10); l.took > most {
+			t.Errorf("%d bytes took %d of memory, want at most %d", sends, l.took, most)
+		}
+	}
+	if refused != 2 { // the first does not even send what the server reads ahead
+		t.Errorf("%d of 2 were refused", refused)
+	}
+
+	p := serveOn(t, Server("test", h, slog.New(slog.DiscardHandler)))
+	body := strings.Repeat("x", 100_000)
+	raw := ""
+	for _, header := range []string{"", "Authorization: x\r\n", ""} {
+		raw += fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\n%sContent-Length: %d\r\n\r\n%s", header, len(body), body)
+	}
+	statuses, closed := p.exchange(t, raw+"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	if !slices.Equal(statuses, []int{401, 200, 401, 401}) || !closed {
+		t.Errorf("answers %v, closed %v; want [401 200 401 401] and closed", statuses, closed)
 	}
 }
 

@@ -24,7 +24,8 @@
 // likewise. TestRefusals sends each over a socket, with a second request behind
 // it, and counts the answers.
 //
-// A body is bounded: [MaxBody] for what a handler gets as a whole. Streams have
+// A body is bounded: [MaxBody] for what a handler gets as a whole, and before that it takes
+// memory as it arrives; behind [Guard] only that of who may have one. Streams have
 // no bound here but an hour ([StreamTimeout]); the handler that reads one bounds
 // its size. A stream that the handler left unread does not become the next
 // request: a small rest is skipped, otherwise the connection is closed.

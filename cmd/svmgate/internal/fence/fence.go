@@ -72,8 +72,22 @@ var (
 // [MaxBody], so that their handlers see them whole.
 func Wrap(next fasthttp.RequestHandler, stream func(*fasthttp.RequestCtx) bool) fasthttp.RequestHandler {
 	if stream == nil {
-		stream = func(*fasthttp.RequestCtx) bool { return false }
+		stream = never
 	}
+	return wrap(next, stream, always)
+}
+
+// Guard is [Wrap] without streams, where admits says by a request's headers whether it may
+// have a body. That of one that may not is not collected: next, which is to refuse it, finds
+// it unread, as a stream.
+func Guard(next fasthttp.RequestHandler, admits func(*fasthttp.RequestCtx) bool) fasthttp.RequestHandler {
+	return wrap(next, never, admits)
+}
+
+func never(*fasthttp.RequestCtx) bool  { return false }
+func always(*fasthttp.RequestCtx) bool { return true }
+
+func wrap(next fasthttp.RequestHandler, stream, admits func(*fasthttp.RequestCtx) bool) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		// Hot path: TestWrapDoesNotAllocate watches that a plain GET allocates
 		// nothing, BenchmarkWrap what it costs.
@@ -82,7 +96,7 @@ func Wrap(next fasthttp.RequestHandler, stream func(*fasthttp.RequestCtx) bool) 
 			return
 		}
 		if ctx.Request.IsBodyStream() {
-			serveStream(ctx, next, stream)
+			serveStream(ctx, next, stream(ctx), admits)
 			return
 		}
 		next(ctx)
@@ -136,8 +150,8 @@ func inspectAbsolute(target, host []byte) *fault {
 }
 
 // serveStream runs next on a request whose body has not been read as a whole.
-func serveStream(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler, stream func(*fasthttp.RequestCtx) bool) {
-	if stream(ctx) {
+func serveStream(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler, stream bool, admits func(*fasthttp.RequestCtx) bool) {
+	if stream {
 		setReadDeadline(ctx, StreamTimeout)
 		next(ctx)
 		skipRest(ctx)
@@ -145,6 +159,11 @@ func serveStream(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler, stream 
 	}
 	if ctx.Request.Header.ContentLength() > MaxBody {
 		refuse(ctx, faultTooLarge)
+		skipRest(ctx)
+		return
+	}
+	if !admits(ctx) {
+		next(ctx)
 		skipRest(ctx)
 		return
 	}

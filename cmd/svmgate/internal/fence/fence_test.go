@@ -54,6 +54,20 @@ func startPlane(t *testing.T, streaming bool, adjust func(*fasthttp.Server)) *pl
 	if adjust != nil {
 		adjust(srv)
 	}
+	p.serve(t, srv)
+	return p
+}
+
+// serveOn serves srv on a plane whose handler is not a plane's own.
+func serveOn(t *testing.T, srv *fasthttp.Server) *plane {
+	t.Helper()
+	p := &plane{}
+	p.serve(t, srv)
+	return p
+}
+
+func (p *plane) serve(t *testing.T, srv *fasthttp.Server) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +83,6 @@ func startPlane(t *testing.T, streaming bool, adjust func(*fasthttp.Server)) *pl
 		}
 		<-done
 	})
-	return p
 }
 
 // exchange writes raw to a new connection and returns the statuses of all
