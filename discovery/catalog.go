@@ -109,14 +109,15 @@ func (s *Selector) follow(change *store.ViewChange) {
 		s.compileSVMs(next, old, change.SVMs)
 	} else {
 		next.svms, next.lines, next.members, next.circle, next.byID = old.svms, old.lines, old.members, old.circle, old.byID
-		next.locals, next.ids = old.locals, old.ids
-		next.words, next.versions, next.tenants = old.words, old.versions, old.tenants
-		next.sets = old.sets
+		next.locals, next.words, next.sets = old.locals, old.words, old.sets
+	}
+	if old != nil {
+		next.versions, next.tenants, next.ids = old.versions, old.tenants, old.ids
 	}
 	if old == nil || next.words != old.words || len(next.versions) != next.view.NumVersions() {
 		next.compileVersions()
 	}
-	if old == nil || len(change.SVMs) > 0 {
+	if old == nil || next.words != old.words {
 		next.tenants = make([]tenantFacts, next.view.NumTenants())
 		next.ids = make([]store.TenantID, next.view.NumTenants())
 		for i := range next.tenants {
@@ -140,8 +141,7 @@ func (s *Selector) follow(change *store.ViewChange) {
 	s.catalog.Store(next)
 }
 
-// compileSVMs works out the changed SVMs and keeps the candidate sets that none
-// of them touches.
+// compileSVMs works out the changed SVMs, and what becomes of the candidate sets.
 func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 	view := next.view
 	next.svms, next.lines = make([]svmFacts, view.NumSVMs()), make([]svmLine, view.NumSVMs())
@@ -152,22 +152,17 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 	copy(next.svms, old.svms)
 	copy(next.lines, old.lines)
 	renumbered := false
-	if next.words, renumbered = old.words.follow(view, s.matrix); renumbered {
+	if next.words, renumbered = old.words.follow(view, changed, s.matrix); renumbered {
 		changed = indexes(view.NumSVMs())
 	}
 	for _, i := range changed {
 		next.svms[i], next.lines[i] = s.compileSVM(view.SVM(i), next.words)
 	}
-	next.byID = make(map[store.SVMID]int, len(next.svms))
-	for i := range next.svms {
-		f := &next.svms[i]
-		if f.entry == nil {
-			continue
-		}
-		next.byID[f.entry.ID] = i
-		next.members = append(next.members, memberOf(f.entry))
+	if next.sameMembers(old, changed) {
+		next.byID, next.members, next.circle = old.byID, old.members, old.circle
+	} else {
+		next.compileMembers(old.circle)
 	}
-	next.circle = old.circle.follow(next.members)
 	next.locals = localsOf(next.svms)
 	next.sets = new(atomic.Pointer[setTable])
 	// Keys mean something else now, or every large class has other slots.
@@ -175,12 +170,28 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 		next.sets.Store(newSetTable(0))
 		return
 	}
-	next.sets.Store(old.sets.Load().without(func(key setKey) bool {
-		return slices.ContainsFunc(changed, func(i int) bool {
-			return i < len(old.svms) && old.svms[i].touches(key, old.words) ||
-				next.svms[i].touches(key, next.words)
-		})
-	}, len(changed)))
+	next.sets.Store(old.sets.Load().patched(old, next, changed))
+}
+
+// sameMembers reports whether no SVM came or went, or has another weight.
+func (c *catalog) sameMembers(old *catalog, changed []int) bool {
+	return len(c.svms) == len(old.svms) && !slices.ContainsFunc(changed, func(i int) bool {
+		a, b := old.svms[i].entry, c.svms[i].entry
+		return a == nil || b == nil || a.ID != b.ID || a.Weight() != b.Weight()
+	})
+}
+
+func (c *catalog) compileMembers(before *circle) {
+	c.byID = make(map[store.SVMID]int, len(c.svms))
+	for i := range c.svms {
+		f := &c.svms[i]
+		if f.entry == nil {
+			continue
+		}
+		c.byID[f.entry.ID] = i
+		c.members = append(c.members, memberOf(f.entry))
+	}
+	c.circle = before.follow(c.members)
 }
 
 func indexes(n int) []int {
@@ -281,15 +292,19 @@ func (w *words) classOf(v store.ProductVersion) uint16 {
 	return versionAlien
 }
 
-// follow returns words that have a number for all that the view's SVMs use: w
-// itself if it has them all. SVMs report their versions, so w must not grow with
-// every one that was ever heard of: when most of it is out of use, all is numbered
-// afresh, and what was numbered by w means nothing any more.
-func (w *words) follow(view *store.View, matrix Matrix) (next *words, renumbered bool) {
-	if w.tags == nil || w.size() > 2*usedWords(view)+len(matrix)+64 {
-		w, renumbered = emptyWords(matrix), true
+// follow returns words that have a number for all that the view's SVMs use, of which those
+// at some indexes have changed: w itself if it has them all. SVMs report their versions, so w
+// must not grow with every one that was ever heard of: when most of it is out of use, all is
+// numbered afresh, and what was numbered by w means nothing any more.
+func (w *words) follow(view *store.View, changed []int, matrix Matrix) (next *words, renumbered bool) {
+	if w.tags == nil {
+		w, renumbered, changed = emptyWords(matrix), true, indexes(view.NumSVMs())
 	}
-	next = w.with(view)
+	next = w.with(view, changed)
+	if next != w && !renumbered && next.size() > 2*usedWords(view)+len(matrix)+64 {
+		w, renumbered = emptyWords(matrix), true
+		next = w.with(view, indexes(view.NumSVMs()))
+	}
 	if next != w || renumbered {
 		next.fitAll(matrix)
 	}
@@ -324,8 +339,8 @@ func usedWords(view *store.View) int {
 	return n + 2*len(versions)
 }
 
-// with adds what is missing, to a copy: questions read w.
-func (w *words) with(view *store.View) *words {
+// with adds what SVMs at some indexes use and w misses, to a copy: questions read w.
+func (w *words) with(view *store.View, indexes []int) *words {
 	next := w
 	own := func() {
 		if next == w {
@@ -335,7 +350,7 @@ func (w *words) with(view *store.View) *words {
 			}
 		}
 	}
-	for i := range view.NumSVMs() {
+	for _, i := range indexes {
 		e := view.SVM(i)
 		if e == nil {
 			continue

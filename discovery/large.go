@@ -1,6 +1,9 @@
 package discovery
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // large says which members of a large class own which slots of the circle. A question
 // comes from slots that it knows to SVMs in two steps, each of which is one load for each
@@ -13,6 +16,10 @@ type large struct {
 	// indexes has the members as bits. The circle's own has none: while a candidate set does
 	// not stand, the walk filters.
 	indexes []uint64
+
+	// slotsOf has as bits those whose slots are here, if they are more than the members: some
+	// have left since it was made, and the walk passes over them. Else it is nil.
+	slotsOf []uint64
 }
 
 // A slotWord is 32 slots: a bit for each that has an owner, and above them how many such
@@ -79,9 +86,31 @@ func (l *large) ownersOf(slot int) []uint16 {
 	return nil
 }
 
-func (l *large) has(index uint32) bool {
+func (l *large) has(index uint32) bool { return hasBit(l.indexes, index) }
+
+func hasBit(list []uint64, index uint32) bool {
 	i := index / 64
-	return int(i) < len(l.indexes) && l.indexes[i]>>(index%64)&1 == 1
+	return int(i) < len(list) && list[i]>>(index%64)&1 == 1
+}
+
+// maxLeft is which part of a large class's members may have left before its slots are worked
+// out anew: questions probe theirs in vain.
+const maxLeft = 4
+
+// with returns l with a member more or less, and size in all: it shares the slots. It reports
+// false if it can not: it knows no slots of that SVM, or too many have left.
+func (l *large) with(index uint32, size int) (*large, bool) {
+	next := *l
+	if next.slotsOf == nil {
+		next.slotsOf = l.indexes
+	}
+	next.indexes = slices.Clone(l.indexes)
+	next.indexes[index/64] ^= 1 << (index % 64)
+	known := 0
+	for _, w := range next.slotsOf {
+		known += bits.OnesCount64(w)
+	}
+	return &next, hasBit(next.slotsOf, index) && known-size <= size/maxLeft
 }
 
 // only returns what is left of l for those whose indexes are given as bits.
@@ -103,5 +132,5 @@ func (l *large) only(indexes []uint64) *large {
 
 // bytes is the memory that l takes.
 func (l *large) bytes() int {
-	return cap(l.words)*8 + cap(l.owners)*4 + cap(l.lists)*2 + cap(l.indexes)*8
+	return cap(l.words)*8 + cap(l.owners)*4 + cap(l.lists)*2 + (cap(l.indexes)+cap(l.slotsOf))*8
 }

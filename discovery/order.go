@@ -84,9 +84,9 @@ func (w *walk) probe(l *large, n int) {
 		}
 		for j := range met[:slots] {
 			if o := &met[j]; o[0] == o[1] {
-				w.meetOne(uint32(o[0]), n)
+				w.meetOne(l, uint32(o[0]), n)
 			} else {
-				w.meet(l.of(o), n)
+				w.meet(l, l.of(o), n)
 			}
 		}
 	}
@@ -94,22 +94,22 @@ func (w *walk) probe(l *large, n int) {
 
 // meetOne adds an SVM at whose slot a probe came, if it is a usable member and the answer
 // has less than n.
-func (w *walk) meetOne(index uint32, n int) {
-	if w.a.n < n && w.counts(index) && w.usable(index) {
+func (w *walk) meetOne(l *large, index uint32, n int) {
+	if w.a.n < n && w.meets(l, index) && w.usable(index) {
 		w.take(index)
 	}
 }
 
 // meet adds those of a slot's owners that are usable members, by cost, until the
 // answer has n. Owners are few.
-func (w *walk) meet(owners []uint16, n int) {
+func (w *walk) meet(l *large, owners []uint16, n int) {
 	if len(owners) == 2 {
 		a, b := uint32(owners[0]), uint32(owners[1])
 		if w.cheaper(b, a) {
 			a, b = b, a
 		}
-		w.meetOne(a, n)
-		w.meetOne(b, n)
+		w.meetOne(l, a, n)
+		w.meetOne(l, b, n)
 		return
 	}
 	for again := true; again && w.a.n < n; {
@@ -117,7 +117,7 @@ func (w *walk) meet(owners []uint16, n int) {
 		again = false
 		for _, index := range owners {
 			i := uint32(index)
-			if !w.counts(i) || !w.usable(i) {
+			if !w.meets(l, i) || !w.usable(i) {
 				continue
 			}
 			if again = found; !again || w.cheaper(i, first) {
@@ -128,6 +128,11 @@ func (w *walk) meet(owners []uint16, n int) {
 			w.take(first)
 		}
 	}
+}
+
+// meets reports whether an SVM that owns a slot is a member of the group under way.
+func (w *walk) meets(l *large, index uint32) bool {
+	return w.counts(index) && (l.slotsOf == nil || l.has(index))
 }
 
 // cheaper reports whether a comes before b where the first probe is the same. Of

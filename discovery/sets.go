@@ -170,14 +170,13 @@ type set struct {
 
 // buildSet works out the set of a key.
 func (c *catalog) buildSet(k setKey) *set {
-	s := &set{bytes: 256}
+	s := new(set)
 	var indexes [classes][]uint64
 	for _, m := range c.members {
-		f := &c.svms[m.index]
-		if f.admits(k, c.words) != passes {
+		class := c.classIn(k, int(m.index))
+		if class == outside {
 			continue
 		}
-		class := f.classOf(k.os())
 		s.classes[class].members = append(s.classes[class].members, m)
 		if indexes[class] == nil {
 			indexes[class] = make([]uint64, len(c.svms)/64+1)
@@ -187,16 +186,37 @@ func (c *catalog) buildSet(k setKey) *set {
 	for i := range s.classes {
 		g := &s.classes[i]
 		g.members = slices.Clip(g.members)
-		s.bytes += len(g.members) * 24
 		if len(g.members) > SmallClass {
 			g.large = c.circle.all.only(indexes[i])
-			s.bytes += g.large.bytes()
 		} else {
 			g.alike = alikeOf(g.members)
-			s.bytes += len(g.hashes) * 8
 		}
 	}
+	s.bytes = s.size()
 	return s
+}
+
+const outside = -1
+
+// classIn returns the class of an SVM in the set of a key, or outside.
+func (c *catalog) classIn(k setKey, index int) int {
+	if f := &c.svms[index]; f.touches(k, c.words) {
+		return f.classOf(k.os())
+	}
+	return outside
+}
+
+// size is the memory that s takes, in bytes.
+func (s *set) size() int {
+	size := 256
+	for i := range s.classes {
+		g := &s.classes[i]
+		size += len(g.members)*24 + len(g.hashes)*8
+		if g.large != nil {
+			size += g.large.bytes()
+		}
+	}
+	return size
 }
 
 // Bounds of the candidate sets of a selector. When one is reached all sets are
@@ -270,21 +290,6 @@ func (t *setTable) with(more []setSlot) (next *setTable, reset bool) {
 		next.add(s.key, s.set)
 	}
 	return next, reset
-}
-
-// without returns a table that lacks the sets that a change touches. After a
-// large change it is cheaper to start over.
-func (t *setTable) without(touched func(setKey) bool, changes int) *setTable {
-	if t.count == 0 || changes > 64 {
-		return newSetTable(0)
-	}
-	next := newSetTable(t.count)
-	for _, s := range t.slots {
-		if s.set != nil && !touched(s.key) {
-			next.add(s.key, s.set)
-		}
-	}
-	return next
 }
 
 // A miss is a set that a question found missing, and the catalog it asked: the
