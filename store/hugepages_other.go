@@ -2,4 +2,4 @@
 
 package store
 
-func askHugePages([]vmSlot) {}
+func askHugePages[T any]([]T) {}

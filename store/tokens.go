@@ -26,7 +26,9 @@ func newTokenIndex(n int) *tokenIndex {
 	for size*3 < n*4 {
 		size *= 2
 	}
-	return &tokenIndex{mask: uint64(size - 1), slots: make([]tokenSlot, size)}
+	x := &tokenIndex{mask: uint64(size - 1), slots: make([]tokenSlot, size)}
+	askHugePages(x.slots)
+	return x
 }
 
 // slot returns the slot that has a digest, or the empty one where it belongs.
