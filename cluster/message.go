@@ -38,10 +38,10 @@ const (
 
 // Bounds of what is sent, and believed when it comes.
 const (
-	maxName    = 128       // bytes of a node's name
-	maxPacket  = 1300      // bytes of news in a packet: with memberlist's own, within an Ethernet frame
-	maxChunk   = 128 << 10 // bytes of records in a question or an answer, unless it is a single one
-	maxValue   = 16 << 20  // bytes of a record's value; memberlist reads messages of 20 MiB
+	maxName    = 128      // bytes of a node's name
+	maxPacket  = 1300     // bytes of news in a packet: with memberlist's own, within an Ethernet frame
+	maxChunk   = 32 << 10  // bytes of records in a question or an answer, unless it is a single one: what is encrypted and sent at once keeps a processor from others
+	maxValue   = 16 << 20 // bytes of a record's value; memberlist reads messages of 20 MiB
 	maxBody    = maxValue + maxChunk
 	maxError   = 1 << 10 // bytes of an error in an answer
 	maxMessage = maxBody + maxError + maxName + 64
