@@ -36,11 +36,13 @@ const (
 	answerMessage
 )
 
-// Bounds of what is sent, and believed when it comes.
+// Bounds of what is sent, and believed when it comes. A chunk is encrypted and sent at
+// once, which keeps a processor from others: with four times as much, questions to a gateway
+// that is joined wait twice as long, and joining takes two thirds of the time.
 const (
 	maxName    = 128      // bytes of a node's name
 	maxPacket  = 1300     // bytes of news in a packet: with memberlist's own, within an Ethernet frame
-	maxChunk   = 32 << 10  // bytes of records in a question or an answer, unless it is a single one: what is encrypted and sent at once keeps a processor from others
+	maxChunk   = 32 << 10 // bytes of records in a question or an answer, unless it is a single one
 	maxValue   = 16 << 20 // bytes of a record's value; memberlist reads messages of 20 MiB
 	maxBody    = maxValue + maxChunk
 	maxError   = 1 << 10 // bytes of an error in an answer
