@@ -20,11 +20,12 @@ const beat = 2 * time.Millisecond
 func Pauses() (stop func() Percentiles) {
 	quit, gone := make(chan struct{}), make(chan struct{})
 	sum := pauses{next: beat, late: histogram(3)}
+	start := time.Now() // to begin late is to be held up, too
 	go func() {
 		defer close(gone)
 		alarm := newAlarm()
 		defer alarm.close()
-		for start := time.Now(); ; {
+		for {
 			alarm.sleep(sum.next - time.Since(start))
 			sum.woke(time.Since(start))
 			select {
