@@ -110,6 +110,16 @@ func (g *gateway) Merge(peer string, records []cluster.Record) error {
 	return g.table.Merge(peer, records)
 }
 
+// unregister notes what a move is besides a registration, since its tenant was gone: an
+// unregistration, and that was two ticks of the clock before.
+func (g *gateway) unregister(move store.Record) store.Version {
+	away := store.Version{Clock: move.Version.Clock - 2, Node: move.Version.Node}
+	g.acts[move.Key] = append(g.acts[move.Key], act{version: away, seen: g.seen[move.Key], away: true})
+	g.see(move.Key, away)
+	g.carried[state{move.Key, move.Version, string(move.Value)}] = away
+	return away
+}
+
 func (g *gateway) see(key store.Key, away store.Version) {
 	if away.Compare(g.seen[key]) > 0 {
 		g.seen[key] = away
@@ -121,6 +131,10 @@ func (g *gateway) change(fn func(*store.Tx) error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wrote = nil
+	held := map[store.BIOSID]store.TenantID{}
+	for _, vm := range g.VMs(store.BIOSID{}, nil, vms) {
+		held[vm.BIOS] = vm.Tenant
+	}
 	if err := g.Update(fn); err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrExists) {
 		g.t.Error(err)
 	}
@@ -133,6 +147,9 @@ func (g *gateway) change(fn func(*store.Tx) error) {
 		case store.KindVM:
 			vm, live := g.VM(r.Key.ID)
 			w.away, w.tenant = !live, vm.Tenant
+			if was, had := held[vm.BIOS]; had && live && was != vm.Tenant {
+				w.seen = g.unregister(r)
+			}
 		default:
 			if r.Version.Compare(g.newest[r.Key].Version) > 0 {
 				g.newest[r.Key] = store.Record{Key: r.Key, Version: r.Version, Value: bytes.Clone(r.Value)}
