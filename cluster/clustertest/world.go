@@ -58,16 +58,20 @@ type node[T Table] struct {
 	wall  Wall
 	state cluster.State
 	table T
-	had   bool // whether table is one
-	met   bool // whether it ever ran
-	life  *life
+	had   bool  // whether table is one
+	met   bool  // whether it ever ran
+	life  *life // the last; nil if it never ran
 }
 
-// A life of a node is from a start to a crash.
+// A life of a node is from a start to a crash. After that it may still do something to
+// its table, until it has ended.
 type life struct {
-	node atomic.Pointer[cluster.Node]
-	over atomic.Bool
+	node  atomic.Pointer[cluster.Node]
+	over  atomic.Bool
+	ended chan struct{}
 }
+
+func (n *node[T]) runs() bool { return n.life != nil && !n.life.over.Load() }
 
 // A Wall is a clock on the wall of a node.
 type Wall struct{ ahead atomic.Int64 }
@@ -111,13 +115,13 @@ func (w *World[T]) Names(from, to int) (names []string) {
 
 // Start lets a node start, with what it has on disk, if it does not run.
 func (w *World[T]) Start(i int) {
+	n := w.ended(i)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := w.nodes[i]
-	if n.life != nil {
+	if n.runs() {
 		return
 	}
-	l := &life{}
+	l := &life{ended: make(chan struct{})}
 	clock := cluster.NewClock(n.wall.Now)
 	n.table, n.had = w.options.Table(n.name, clock, n.table, n.had), true
 	cfg := cluster.Config{
@@ -150,6 +154,19 @@ func (w *World[T]) Start(i int) {
 	n.life, n.met = l, true
 }
 
+// ended returns a node whose life, if that is over, has ended: what still happens to the
+// table would be on no disk.
+func (w *World[T]) ended(i int) *node[T] {
+	w.mu.Lock()
+	n := w.nodes[i]
+	l, runs := n.life, n.runs()
+	w.mu.Unlock()
+	if l != nil && !runs {
+		<-l.ended
+	}
+	return n
+}
+
 func (w *World[T]) save(n *node[T], l *life, s cluster.State) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,19 +193,17 @@ func (w *World[T]) Stop(i int) { w.stop(i, false) }
 
 func (w *World[T]) stop(i int, crash bool) {
 	w.mu.Lock()
-	l := w.nodes[i].life
-	w.nodes[i].life = nil
-	if l != nil {
-		l.over.Store(true)
-		if crash {
-			w.Network.Crash(w.nodes[i].name)
-		}
-	}
-	w.mu.Unlock()
-	if l == nil {
+	defer w.mu.Unlock()
+	if !w.nodes[i].runs() {
 		return
 	}
+	l := w.nodes[i].life
+	l.over.Store(true)
+	if crash {
+		w.Network.Crash(w.nodes[i].name)
+	}
 	w.stops.Go(func() {
+		defer close(l.ended)
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if crash {
@@ -205,10 +220,10 @@ func (w *World[T]) stop(i int, crash bool) {
 // LoseDisk takes from a node that does not run its table, and all it knew. What it
 // alone had is lost, and nobody is to blame.
 func (w *World[T]) LoseDisk(i int) {
+	n := w.ended(i)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := w.nodes[i]
-	if n.life != nil {
+	if n.runs() {
 		return
 	}
 	var none T
@@ -228,6 +243,9 @@ func (w *World[T]) tablesLocked() (tables []cluster.Table) {
 func (w *World[T]) running(i int) *life {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.nodes[i].runs() {
+		return nil
+	}
 	return w.nodes[i].life
 }
 
@@ -243,7 +261,7 @@ func (w *World[T]) Node(i int) *cluster.Node {
 func (w *World[T]) Table(i int) (table T, running bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.nodes[i].table, w.nodes[i].life != nil
+	return w.nodes[i].table, w.nodes[i].runs()
 }
 
 // Wall returns the clock on the wall of a node.
