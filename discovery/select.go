@@ -25,9 +25,9 @@ func (s *Selector) Select(q *Query, a *Answer) {
 	}
 }
 
-// Touch lets memory bring what questions about VMs begin with, all together, and does not
-// wait for it. What it returns means nothing.
-func (s *Selector) Touch(ids []store.BIOSID) uint64 { return s.table.Touch(ids) }
+// Prefetch asks memory for what a question about a VM begins with, and does not wait for it:
+// for who has something else to do until then, such as other questions.
+func (s *Selector) Prefetch(id *store.BIOSID) { s.table.Prefetch(id) }
 
 // selectFor is Select for the registered VM of a slot.
 func (s *Selector) selectFor(q *Query, a *Answer, slot store.Slot) {

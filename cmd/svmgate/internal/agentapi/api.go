@@ -102,11 +102,11 @@ type API struct {
 // A plane is one of the two ways in: for agents, or for administrators who ask
 // in their place.
 type plane struct {
-	decide  func(*discovery.Query, *discovery.Answer)
-	touch   func([]store.BIOSID) uint64
-	auth    Auth
-	metrics *Metrics
-	room    *room
+	decide   func(*discovery.Query, *discovery.Answer)
+	prefetch func(*store.BIOSID)
+	auth     Auth
+	metrics  *Metrics
+	room     *room
 
 	agents      bool // who asks is an agent
 	feed        *watch.Feed
@@ -139,10 +139,10 @@ func New(cfg Config) (*API, error) {
 		ready: cfg.Ready,
 		room:  room,
 		agents: plane{
-			decide: cfg.Selector.Select, touch: cfg.Selector.Touch, auth: cfg.Auth, metrics: cfg.Metrics, room: room,
+			decide: cfg.Selector.Select, prefetch: cfg.Selector.Prefetch, auth: cfg.Auth, metrics: cfg.Metrics, room: room,
 			agents: true, feed: cfg.Feed, connections: cfg.Connections && cfg.Auth != None,
 		},
-		admin: plane{decide: cfg.Selector.Decide, touch: cfg.Selector.Touch, auth: None, metrics: new(Metrics), room: room},
+		admin: plane{decide: cfg.Selector.Decide, prefetch: cfg.Selector.Prefetch, auth: None, metrics: new(Metrics), room: room},
 	}
 	a.scratch.New = func() any {
 		return &scratch{shard: int(a.shard.Add(1) % shards), buf: make([]byte, 0, 2048)}
@@ -301,8 +301,7 @@ type scratch struct {
 	text    []byte                          // decoded text; query.Tag may point into it
 	buf     []byte                          // the answer's body
 	shard   int
-	ahead   [together]store.BIOSID // VMs that are touched
-	touched uint64                 // what that came to
+	ahead   [together]store.BIOSID // VMs of the next lines
 }
 
 // An asker is who asks: the tenant, if agents authenticate.

@@ -128,8 +128,8 @@ func (b *batch) fill() bool {
 		}
 		for i, line := range next[:n] {
 			s.ahead[i] = plainID(line)
+			b.plane.prefetch(&s.ahead[i])
 		}
-		s.touched += b.plane.touch(s.ahead[:n])
 		for i, line := range next[:n] {
 			s.buf = b.plane.appendAnswer(s.buf, s, line, s.ahead[i])
 		}

@@ -22,6 +22,9 @@ func (a *API) Express(dst []byte, r *express.Request) (answer []byte, status int
 	}
 	s := a.scratch.Get().(*scratch)
 	if s.readRequest(r) {
+		if p.auth != None {
+			p.prefetch(&s.query.BIOS) // it comes while the asker is looked at
+		}
 		if a.let(p.auth, r.Authorization, &s.asker) {
 			s.query.Tenant, s.query.Authenticated = s.asker.tenant, s.asker.authenticated
 			answer, status = p.express(dst, r, s)
