@@ -104,6 +104,9 @@ func FuzzReadJSON(f *testing.F) {
 func FuzzJSONText(f *testing.F) {
 	f.Add([]byte(`{"a":[1,-0.5e+3,true,null,"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"],"b":{}}`))
 	f.Add([]byte(`[01]`))
+	f.Add([]byte("[1 \x003]"))
+	f.Add([]byte("{\"a\"\x00 1}"))
+	f.Add([]byte("1 \x00"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		j := newJSONText(bufio.NewReader(bytes.NewReader(text)), 1)
 		v := j.value(maxDepth)

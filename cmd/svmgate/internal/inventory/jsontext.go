@@ -69,6 +69,8 @@ func (j *jsonText) peek() byte {
 		switch head[0] {
 		case ' ', '\t', '\r', '\n':
 			j.next()
+		case 0: // which would pass for the end
+			j.fail("a zero byte stands between values; is the file UTF-8?")
 		default:
 			return head[0]
 		}
@@ -99,7 +101,7 @@ func (j *jsonText) expect(c byte) {
 
 // end fails unless nothing but white space follows.
 func (j *jsonText) end() {
-	if c := j.peek(); c != 0 || j.err == nil && j.r.Buffered() > 0 {
+	if c := j.peek(); c != 0 {
 		j.fail("%q follows the end of the JSON", c)
 	}
 }
