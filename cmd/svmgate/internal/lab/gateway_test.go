@@ -139,6 +139,15 @@ func (g *gateway) kill() {
 	_ = g.cmd.Wait()
 }
 
+// loseDisk ends the gateway, and with it all that it had.
+func (g *gateway) loseDisk() {
+	g.lab.t.Helper()
+	g.kill()
+	if err := os.RemoveAll(filepath.Join(g.lab.dir, g.name())); err != nil {
+		g.lab.t.Fatal(err)
+	}
+}
+
 // signal sends a signal to the gateway.
 func (g *gateway) signal(s syscall.Signal) {
 	g.lab.t.Helper()

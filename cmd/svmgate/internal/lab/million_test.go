@@ -25,7 +25,8 @@ func (g *gateway) million() (took time.Duration) {
 }
 
 // An empty gateway joins a million VMs; and a million VMs are imported while others
-// are there. The one that is joined goes on answering nearly as fast as before.
+// are there. The one that is joined goes on answering nearly as fast as before,
+// which is compared in turns, three times: machines have moods.
 func TestMillion(t *testing.T) {
 	needLong(t)
 	if !inside(t) {
@@ -46,38 +47,42 @@ func TestMillion(t *testing.T) {
 
 	donor.apart()
 	time.Sleep(5 * time.Second) // the import's last collections and comparisons
-	quiet := donor.questions(func() { time.Sleep(10 * time.Second) })
-	during := donor.questions(func() {
-		start := time.Now()
-		last.start()
-		last.awaitReady() // asks the one that joins, and nobody else
-		took = time.Since(start)
-	})
-	after := donor.questions(func() { time.Sleep(10 * time.Second) })
-	if err := l.equal(); err != nil {
-		t.Errorf("ready, and not equal: %v", err)
+	var alone, joined []told
+	for range 3 {
+		alone = append(alone, donor.questions(func() { time.Sleep(8 * time.Second) })...)
+		joined = append(joined, donor.questions(func() {
+			start := time.Now()
+			last.start()
+			last.awaitReady() // asks the one that joins, and nobody else
+			took = time.Since(start)
+		})...)
+		t.Logf("an empty gateway was equal %s after its start: %.0f VMs/s", took, 1e6/took.Seconds())
+		if took > 20*time.Second {
+			t.Errorf("joining took %s, want at most 20 s", took)
+		}
+		if err := l.equal(); err != nil {
+			t.Errorf("ready, and not equal: %v", err)
+		}
+		last.loseDisk()
 	}
-	t.Logf("an empty gateway was equal %s after its start: %.0f VMs/s", took, 1e6/took.Seconds())
-	for _, p := range []struct {
-		when string
-		told []told
-	}{{"before", quiet}, {"meanwhile", during}, {"after", after}} {
-		times, late := durations(p.told, told.took), durations(p.told, told.late)
-		t.Logf("%d questions to the donor %s: p50 %s, p99 %s, p99.9 %s; p99 of a typical second %s; sent late by p50 %s, p99 %s", len(times), p.when,
-			percentile(times, 500), percentile(times, 990), percentile(times, 999), typical(p.told, told.took), percentile(late, 500), percentile(late, 990))
-	}
-	alone := slices.Concat(quiet, after)
-	without, with := typical(alone, told.took), typical(during, told.took)
-	t.Logf("p99 of a typical second %s without and %s with one that joins: %.2f times", without, with, float64(with)/float64(without))
-	if late := typical(alone, told.late); late > maxLate {
+	without, late := tell(t, "without one that joins", alone)
+	with, _ := tell(t, "with one", joined)
+	t.Logf("p99 %s without and %s with one that joins: %.2f times", without, with, float64(with)/float64(without))
+	if late > maxLate {
 		t.Errorf("the asker was late by %s while nobody joined, which is other work on this machine: a p99 without one that joins which is high because of that allows any with one", late)
 	}
 	if with > without*3/2 {
 		t.Errorf("with one that joins the donor's p99 is %s, want at most 1.5 times %s", with, without)
 	}
-	if took > 20*time.Second {
-		t.Errorf("joining took %s, want at most 20 s", took)
-	}
+}
+
+// tell logs what questions took, and returns the p99 of that and of how late they were asked.
+func tell(t *testing.T, when string, list []told) (p99, late99 time.Duration) {
+	times, late := durations(list, told.took), durations(list, told.late)
+	p99, late99 = percentile(times, 990), percentile(late, 990)
+	t.Logf("%d questions to the donor %s: p50 %s, p95 %s, p99 %s, p99.5 %s, p99.9 %s; sent late by p50 %s, p99 %s", len(list), when,
+		percentile(times, 500), percentile(times, 950), p99, percentile(times, 995), percentile(times, 999), percentile(late, 500), late99)
+	return p99, late99
 }
 
 // A told is when a question was to be sent, was sent, and was answered.
@@ -99,21 +104,7 @@ func durations(list []told, of func(told) time.Duration) (d []time.Duration) {
 
 // maxLate is for how long the asker may wait for its own processor, at p99, while nobody
 // joins: on a quiet machine that is a quarter of a millisecond.
-const maxLate = time.Millisecond
-
-// typical returns the median of the p99 of each second: on a machine that others use as
-// well, one second in which it stands still says nothing of the gateway.
-func typical(list []told, of func(told) time.Duration) time.Duration {
-	seconds := map[int64][]told{}
-	for _, q := range list {
-		seconds[q.due.Unix()] = append(seconds[q.due.Unix()], q)
-	}
-	var worst []time.Duration
-	for _, second := range seconds {
-		worst = append(worst, percentile(durations(second, of), 990))
-	}
-	return percentile(worst, 500)
-}
+const maxLate = time.Millisecond / 2
 
 // percentile returns what p of 1,000 times are below.
 func percentile(list []time.Duration, p int) time.Duration {
