@@ -189,9 +189,10 @@ func fillDir(dir string, backup io.ReaderAt, size int64) error {
 	if err := removeFiles(dir, restored[1:]); err != nil {
 		return err
 	}
-	err := writeWhole(filepath.Join(dir, snapshotName(firstBehind)), func(w io.Writer) error {
-		_, err := io.Copy(&steady{file: w.(*os.File)}, io.NewSectionReader(backup, 0, size))
-		return err
+	err := writeWhole(filepath.Join(dir, snapshotName(firstBehind)), func(f *os.File) error {
+		w := newSteady(f)
+		_, err := io.Copy(w, io.NewSectionReader(backup, 0, size))
+		return errors.Join(err, w.end())
 	})
 	if err != nil {
 		return err

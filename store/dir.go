@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -228,8 +227,8 @@ func (d *Dir) begin() error {
 // release 1, which would otherwise find no journal and begin anew.
 func (d *Dir) mark() error {
 	path := filepath.Join(d.path, formatName)
-	err := writeWhole(path, func(w io.Writer) error {
-		_, err := io.WriteString(w, formatLine)
+	err := writeWhole(path, func(f *os.File) error {
+		_, err := f.WriteString(formatLine)
 		return err
 	})
 	if err != nil {
@@ -239,7 +238,7 @@ func (d *Dir) mark() error {
 }
 
 // writeWhole makes a file that is there with all of its contents or not at all.
-func writeWhole(path string, write func(io.Writer) error) error {
+func writeWhole(path string, write func(*os.File) error) error {
 	f, err := os.OpenFile(path+partial, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

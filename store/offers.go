@@ -50,7 +50,7 @@ func (t *Table) WriteOffers(w io.Writer, since, now time.Time) (n int, err error
 	own := writings{node: t.clock.node, since: since.UnixMilli(), latest: latest(now)}
 	s.begin(frameRecords)
 	flush := func() {
-		if err == nil && len(s.buf) > wal.FrameHeader+1 {
+		if err == nil && len(s.buf) > 1 {
 			err = s.end()
 		}
 		s.begin(frameRecords)

@@ -1,11 +1,11 @@
 package store
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"slices"
@@ -49,7 +49,8 @@ type snapshotWriter struct {
 	w        io.Writer
 	at       int64
 	sections []section
-	buf      []byte // frame in the making: room for the header, then the payload
+	buf      []byte   // payload in the making
+	block    vmGather // likewise
 }
 
 func newSnapshotWriter(w io.Writer) (*snapshotWriter, error) {
@@ -58,22 +59,37 @@ func newSnapshotWriter(w io.Writer) (*snapshotWriter, error) {
 }
 
 // begin starts a frame; the caller appends to buf.
-func (s *snapshotWriter) begin(kind byte) {
-	s.buf = append(append(s.buf[:0], make([]byte, wal.FrameHeader)...), kind)
-}
+func (s *snapshotWriter) begin(kind byte) { s.buf = append(s.buf[:0], kind) }
 
-func (s *snapshotWriter) end() error {
-	payload := s.buf[wal.FrameHeader:]
-	if len(payload) > wal.MaxFrame {
-		return fmt.Errorf("store: a part of the snapshot is %d bytes long; at most %d are allowed", len(payload), wal.MaxFrame)
+func (s *snapshotWriter) end() error { return s.frame(s.buf) }
+
+// frame writes a frame whose payload is the parts, one after the other.
+func (s *snapshotWriter) frame(parts ...[]byte) error {
+	length, sum := 0, uint32(0)
+	for _, part := range parts {
+		length += len(part)
+		for piece := range slices.Chunk(part, sumPiece) {
+			sum = crc32.Update(sum, castagnoli, piece)
+			giveWay()
+		}
 	}
-	head := wal.FrameHead(payload)
-	copy(s.buf, head[:])
-	s.sections = append(s.sections, section{payload[0], s.at, int64(len(payload))})
-	s.at += int64(len(s.buf))
-	_, err := s.w.Write(s.buf)
+	if length > wal.MaxFrame {
+		return fmt.Errorf("store: a part of the snapshot is %d bytes long; at most %d are allowed", length, wal.MaxFrame)
+	}
+	s.sections = append(s.sections, section{parts[0][0], s.at, int64(length)})
+	s.at += wal.FrameHeader + int64(length)
+	head := wal.FrameHeadOf(length, sum)
+	_, err := s.w.Write(head[:])
+	for _, part := range parts {
+		if err == nil {
+			_, err = s.w.Write(part)
+		}
+	}
 	return err
 }
+
+// sumPiece is how much is summed up at a time: some 20 µs of work.
+const sumPiece = 256 << 10
 
 // recordsFrame is about how long a list of records may be, in bytes.
 const recordsFrame = 1 << 20
@@ -123,12 +139,7 @@ func (t *Table) writeRecords(ctx context.Context, s *snapshotWriter, wanted func
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s.begin(frameBlock)
-		s.buf = append(s.buf, byte(shard))
-		t.mu.RLock()
-		s.buf = t.vms.appendBlock(s.buf, shard)
-		t.mu.RUnlock()
-		if err := s.end(); err != nil {
+		if err := t.writeBlock(s, shard); err != nil {
 			return err
 		}
 	}
@@ -153,6 +164,19 @@ func (t *Table) writeRecords(ctx context.Context, s *snapshotWriter, wanted func
 	return s.end()
 }
 
+// writeBlock writes the VMs of a shard. It gives way every now and then, to writers too.
+func (t *Table) writeBlock(s *snapshotWriter, shard int) error {
+	s.block.reset()
+	for more := true; more; giveWay() {
+		t.mu.RLock()
+		more = s.block.gather(&t.vms.shards[shard], gatherPiece)
+		t.mu.RUnlock()
+	}
+	s.begin(frameBlock)
+	s.buf = append(s.buf, byte(shard))
+	return s.frame(append([][]byte{s.buf}, s.block.parts()...)...)
+}
+
 // writeBulk writes the records of bulk kinds, bucket by bucket.
 func (t *Table) writeBulk(ctx context.Context, s *snapshotWriter) error {
 	s.begin(frameRecords)
@@ -163,7 +187,7 @@ func (t *Table) writeBulk(ctx context.Context, s *snapshotWriter) error {
 			return true
 		})
 		t.mu.RUnlock()
-		if len(s.buf) < recordsFrame && i < Buckets-1 || len(s.buf) == wal.FrameHeader+1 {
+		if len(s.buf) < recordsFrame && i < Buckets-1 || len(s.buf) == 1 {
 			continue
 		}
 		if err := errors.Join(ctx.Err(), s.end()); err != nil {
@@ -215,9 +239,10 @@ func (t *Table) snapshot(ctx context.Context, d *Dir) error {
 	}
 	path := d.snapshotPath(number)
 	var bytes int64
-	err = writeWhole(path, func(w io.Writer) (err error) {
-		bytes, err = t.writeSnapshot(ctx, &steady{file: w.(*os.File)})
-		return err
+	err = writeWhole(path, func(f *os.File) (err error) {
+		w := newSteady(f)
+		bytes, err = t.writeSnapshot(ctx, w)
+		return errors.Join(err, w.end())
 	})
 	if err != nil {
 		return fmt.Errorf("store: snapshot: %w", err)
@@ -232,8 +257,7 @@ func (t *Table) snapshot(ctx context.Context, d *Dir) error {
 }
 
 func (t *Table) writeSnapshot(ctx context.Context, w io.Writer) (bytes int64, err error) {
-	buffered := bufio.NewWriterSize(w, 1<<20)
-	s, err := newSnapshotWriter(buffered)
+	s, err := newSnapshotWriter(w)
 	if err != nil {
 		return 0, err
 	}
@@ -243,10 +267,7 @@ func (t *Table) writeSnapshot(ctx context.Context, w io.Writer) (bytes int64, er
 	t.writing.Lock()
 	clock := t.clock.last
 	t.writing.Unlock()
-	if err := s.finish(clock); err != nil {
-		return 0, err
-	}
-	return s.at, buffered.Flush()
+	return s.at, s.finish(clock)
 }
 
 // inTurn runs fn when no change is being made.
@@ -257,24 +278,6 @@ func (t *Table) inTurn(fn func() error) error {
 		return ErrClosed
 	}
 	return fn()
-}
-
-// steady writes a file to disk as it goes. Otherwise the one fsync at the end
-// would keep the disk busy for as long as it takes, and every change would wait.
-type steady struct {
-	file    *os.File
-	pending int
-}
-
-const steadyBytes = 4 << 20
-
-func (s *steady) Write(p []byte) (int, error) {
-	n, err := s.file.Write(p)
-	if s.pending += n; err == nil && s.pending >= steadyBytes {
-		s.pending = 0
-		err = s.file.Sync()
-	}
-	return n, err
 }
 
 func (d *Dir) newest() (snapshotFile, bool) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
 )
 
 // A block is a shard of the VM table as a snapshot has it; numbers are 32 bits,
@@ -33,34 +32,64 @@ func entrySum(id BIOSID, entry []byte) uint32 {
 	return crc32.Update(crc32.Checksum(id[:], castagnoli), castagnoli, entry)
 }
 
-// appendBlock writes a shard to dst. The caller holds the table's read lock.
-func (t *vmTable) appendBlock(dst []byte, shard int) []byte {
-	sh := &t.shards[shard]
-	count := 0
-	sh.each(func(slot *vmSlot, _ vmFacts) {
-		if slot.entry.Load() != noEntry {
-			count++
+// A vmGather collects the parts of a block. What writers change meanwhile is in it as it
+// was or as it is.
+type vmGather struct {
+	slots *vmSlots // being gone through
+	next  int      // of them
+	anew  int      // times that it was begun anew
+	count int
+
+	ids, sums, ends, entries []byte
+}
+
+const (
+	gatherPiece = 256 // slots are gone through at a time: some 30 µs of work
+	maxAnew     = 2   // then the rest is gathered at once, lest a shard that grows be gathered for ever
+)
+
+func (g *vmGather) reset() {
+	*g = vmGather{ids: g.ids[:0], sums: g.sums[:0], ends: g.ends[:0], entries: g.entries[:0]}
+}
+
+// gather goes through some more slots, and reports whether others are left. The caller
+// holds the table's read lock, which it need not hold between. A shard that was rebuilt
+// meanwhile is begun anew: its VMs stand elsewhere.
+func (g *vmGather) gather(sh *vmShard, slots int) (more bool) {
+	arr := sh.slots.Load()
+	if arr == nil {
+		return false
+	}
+	if g.slots != arr {
+		anew := g.anew + 1
+		g.reset()
+		g.slots, g.anew = arr, anew
+	}
+	if g.anew > maxAnew {
+		slots = len(arr.slots)
+	}
+	end := min(g.next+slots, len(arr.slots))
+	for ; g.next < end; g.next++ {
+		if slot := &arr.slots[g.next]; slot.facts.Load() != 0 && slot.entry.Load() != noEntry {
+			offset := slot.entry.Load()
+			g.add(slot.id(), sh.arena[offset:int(offset)+entrySize(sh.arena[offset:])])
 		}
-	})
-	dst = slices.Grow(dst, blockHead+count*blockEntry+len(sh.arena)-sh.garbage+blockTail)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(count))
-	ids := len(dst)
-	sums, ends, entries := ids+16*count, ids+20*count, ids+24*count
-	dst = dst[:entries]
-	sh.each(func(slot *vmSlot, _ vmFacts) {
-		offset := slot.entry.Load()
-		if offset == noEntry {
-			return
-		}
-		id := slot.id()
-		entry := sh.arena[offset : int(offset)+entrySize(sh.arena[offset:])]
-		dst = append(dst, entry...)
-		copy(dst[ids:], id[:])
-		binary.LittleEndian.PutUint32(dst[sums:], entrySum(id, entry))
-		binary.LittleEndian.PutUint32(dst[ends:], uint32(len(dst)-entries))
-		ids, sums, ends = ids+16, sums+4, ends+4
-	})
-	return binary.LittleEndian.AppendUint32(dst, uint32(count))
+	}
+	return end < len(arr.slots)
+}
+
+func (g *vmGather) add(id BIOSID, entry []byte) {
+	g.count++
+	g.entries = append(g.entries, entry...)
+	g.ids = append(g.ids, id[:]...)
+	g.sums = binary.LittleEndian.AppendUint32(g.sums, entrySum(id, entry))
+	g.ends = binary.LittleEndian.AppendUint32(g.ends, uint32(len(g.entries)))
+}
+
+// parts returns the block, to be written part by part.
+func (g *vmGather) parts() [][]byte {
+	count := binary.LittleEndian.AppendUint32(nil, uint32(g.count))
+	return [][]byte{count, g.ids, g.sums, g.ends, g.entries, count}
 }
 
 // vmBlock is a block taken apart.

@@ -38,6 +38,14 @@ func (t *vmTester) commit(id BIOSID, e vmEntry) {
 	t.setFacts(slot, facts)
 }
 
+// appendBlock appends the block of a shard to dst.
+func (t *vmTable) appendBlock(dst []byte, shard int) []byte {
+	var g vmGather
+	for g.gather(&t.shards[shard], gatherPiece) {
+	}
+	return append(dst, bytes.Join(g.parts(), nil)...)
+}
+
 // all returns the records and the facts of every VM.
 func (t *vmTester) all() (map[BIOSID]vmEntry, map[BIOSID]vmFacts) {
 	entries, facts := map[BIOSID]vmEntry{}, map[BIOSID]vmFacts{}
@@ -86,6 +94,73 @@ func TestBlocksLoadAsTheyWereWritten(t *testing.T) {
 	next.commit(id, sampleEntry(0, id)) // and grows on
 	if _, f := next.find(&id); f&factsLive == 0 {
 		t.Error("a VM that came after loading is not found")
+	}
+}
+
+// A block is whole whatever changes while it is collected: who was there all the time
+// is in it, as they were at some moment, and who came or went may be.
+func TestGatherWhileTheShardChanges(t *testing.T) {
+	const shard = 9
+	rng := rand.New(rand.NewPCG(1, 2))
+	grown := 0
+	for run := range 100 {
+		table := sampleTable(200, shard)
+		was, _ := table.all()
+		ids := slices.SortedFunc(maps.Keys(was), func(a, b BIOSID) int { return bytes.Compare(a[:], b[:]) })
+		seen := map[BIOSID][]vmEntry{}
+		note := func() {
+			entries, _ := table.all()
+			for id, e := range entries {
+				seen[id] = append(seen[id], e)
+			}
+		}
+		note()
+		gone, next := map[BIOSID]bool{}, 1_000_000
+		var g vmGather
+		arr := table.shards[shard].slots.Load()
+		for g.gather(&table.shards[shard], 1+rng.IntN(40)) {
+			id := ids[rng.IntN(len(ids))]
+			switch rng.IntN(4) {
+			case 0: // another entry, longer or shorter
+				table.commit(id, sampleEntry(rng.IntN(100), id))
+			case 1:
+				slot, _ := table.find(&id)
+				if gone[id] = true; slot != nil && slot.entry.Load() != noEntry {
+					table.setFacts(slot, 0)
+					table.forget(slot)
+				}
+			default: // so many more that the shard grows
+				for more := rng.IntN(1 + max(run-40, 0)/4); more > 0; next++ {
+					if id := numberedBIOS(next); int(hashBIOS(&id)>>56) == shard {
+						table.commit(id, sampleEntry(next, id))
+						more--
+					}
+				}
+			}
+			note()
+		}
+		if table.shards[shard].slots.Load() != arr {
+			grown++
+		}
+		var restored vmTester
+		if err := restored.loadBlock(shard, bytes.Join(g.parts(), nil), table.d, new([Buckets]bucket)); err != nil {
+			t.Fatal(err)
+		}
+		restored.d = table.d
+		got, _ := restored.all()
+		for id, e := range got {
+			if !slices.ContainsFunc(seen[id], e.equal) {
+				t.Fatalf("VM %v is in the block as it never was", id)
+			}
+		}
+		for id := range was {
+			if _, ok := got[id]; !ok && !gone[id] {
+				t.Fatalf("VM %v was there all the time and is not in the block", id)
+			}
+		}
+	}
+	if grown < 10 || grown > 90 {
+		t.Errorf("the shard grew in %d of 100 runs: the test means to see both", grown)
 	}
 }
 

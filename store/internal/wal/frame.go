@@ -50,8 +50,14 @@ func AppendFrame(dst, payload []byte) []byte {
 
 // FrameHead returns what stands in front of payload in its frame.
 func FrameHead(payload []byte) (head [FrameHeader]byte) {
-	binary.LittleEndian.PutUint32(head[:], uint32(len(payload)))
-	binary.LittleEndian.PutUint32(head[4:], crc32.Checksum(payload, castagnoli))
+	return FrameHeadOf(len(payload), crc32.Checksum(payload, castagnoli))
+}
+
+// FrameHeadOf is [FrameHead] for a payload of which the caller knows the length and the
+// CRC-32C.
+func FrameHeadOf(length int, sum uint32) (head [FrameHeader]byte) {
+	binary.LittleEndian.PutUint32(head[:], uint32(length))
+	binary.LittleEndian.PutUint32(head[4:], sum)
 	binary.LittleEndian.PutUint32(head[8:], crc32.Checksum(head[:8], castagnoli))
 	return head
 }
