@@ -196,6 +196,7 @@ func benchSnapshot(b *testing.B, table *store.Table, w World) {
 			beside = append(beside, percentile(asker.while(func() { all = append(all, snapshot(b, table)) }), 99))
 		}
 	}
+	b.Logf("p99 of each round, alone %v, beside a snapshot %v", alone, beside)
 	a, c := percentile(alone, 50), percentile(beside, 50)
 	b.ReportMetric(float64(percentile(all, 50).Milliseconds()), "snapshot-ms")
 	b.ReportMetric(float64(a.Nanoseconds())/1e3, "p99-alone-µs")

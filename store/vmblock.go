@@ -28,8 +28,9 @@ const (
 
 var errBlock = errors.New("store: block of VMs is damaged")
 
-func entrySum(id BIOSID, entry []byte) uint32 {
-	return crc32.Update(crc32.Checksum(id[:], castagnoli), castagnoli, entry)
+// entrySum takes the id where it lies: one of its own would be garbage for every VM.
+func entrySum(id, entry []byte) uint32 {
+	return crc32.Update(crc32.Checksum(id, castagnoli), castagnoli, entry)
 }
 
 // A vmGather collects the parts of a block. What writers change meanwhile is in it as it
@@ -82,7 +83,7 @@ func (g *vmGather) add(id BIOSID, entry []byte) {
 	g.count++
 	g.entries = append(g.entries, entry...)
 	g.ids = append(g.ids, id[:]...)
-	g.sums = binary.LittleEndian.AppendUint32(g.sums, entrySum(id, entry))
+	g.sums = binary.LittleEndian.AppendUint32(g.sums, entrySum(g.ids[len(g.ids)-len(id):], entry))
 	g.ends = binary.LittleEndian.AppendUint32(g.ends, uint32(len(g.entries)))
 }
 
@@ -204,7 +205,7 @@ func eachInBlock(block []byte, d *dictionary, fn func(id BIOSID, sound bool, e v
 		body, rest, ok := cutEntry(k.entries[min(at, len(k.entries)):])
 		end := len(k.entries) - len(rest)
 		var e vmEntry
-		if ok = ok && entrySum(id, k.entries[at:end]) == k.sum(i); ok && d != nil {
+		if ok = ok && entrySum(k.ids[16*i:16*i+16], k.entries[at:end]) == k.sum(i); ok && d != nil {
 			var err error
 			e, err = d.unpack(id, body)
 			ok = err == nil
