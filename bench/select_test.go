@@ -20,6 +20,8 @@ import (
 //     processor can not work on two at once. This is what one request waits.
 //   - all: as many goroutines as there are processors, independent questions.
 //     This is what a gateway can do.
+//   - ahead: one goroutine, independent questions, each VM prefetched eight questions
+//     before its own. This is what a question costs who has several, as in a batch.
 //
 // Every VM has asked once before the clock starts, as those of a gateway have that
 // has been up for some minutes: what is measured is an agent that is told the same
@@ -202,7 +204,27 @@ func benchSelect(b *testing.B, name string, s *discovery.Selector, q discovery.Q
 			b.Fatal(discovery.Result(r - 1))
 		}
 	})
+	b.Run(name+"/mode=ahead", func(b *testing.B) {
+		b.ReportAllocs()
+		q := q
+		a := new(discovery.Answer)
+		for i := 0; b.Loop(); i++ {
+			if i >= len(ids) {
+				i = 0
+			}
+			s.Prefetch(&ids[min(i+lookAhead, len(ids)-1)])
+			q.BIOS = ids[i]
+			s.Select(&q, a)
+			if a.Result != discovery.Assigned {
+				b.Fatal(a.Result)
+			}
+		}
+	})
 }
+
+// lookAhead is how many questions before its own a VM is prefetched: so many that memory
+// has answered by then, and so few that the answer is still at hand.
+const lookAhead = 8
 
 // The questions of BenchmarkSelect have as many usable SVMs as its names say.
 func TestSelectWorld(t *testing.T) {

@@ -29,9 +29,10 @@ type alike struct {
 // and so great that it is seldom less than three.
 const floorReached = 8
 
-// alikeOf returns what leaders needs of the members of a small class.
+// alikeOf returns what leaders needs of the members of a small class; a single one is
+// found without.
 func alikeOf(members []member) (a alike) {
-	if len(members) == 0 || members[0].weight() > maxAlike {
+	if len(members) < 2 || members[0].weight() > maxAlike {
 		return a
 	}
 	a.hashes = make([]uint64, len(members))

@@ -186,6 +186,11 @@ func (w *walk) inGroup(f *svmFacts) bool {
 // append adds members of g, in rendezvous order, until the answer has n.
 func (w *walk) append(g *group, n int) {
 	switch {
+	case len(g.members) == 1 && !w.scan: // the one of a host, as a rule, and there is nothing to rank
+		if i := g.members[0].index; w.usable(i) {
+			w.take(i)
+		}
+		return
 	case g.large != nil:
 		w.probe(g.large, n)
 	case g.hashes != nil && n-w.a.n <= maxLeaders && w.lead(g, n):
