@@ -38,6 +38,7 @@ func BenchmarkSelect(b *testing.B) {
 			})
 			s := v.selector(b, q, ids)
 			benchSelect(b, fmt.Sprintf("usable=%d/load=%v/%s", n, load, size), s, q, ids)
+			s.Close() // its pulse would be felt by the next
 		}
 	}
 }

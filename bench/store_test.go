@@ -120,6 +120,7 @@ func TestStartedProcess(t *testing.T) {
 	}
 	defer s.Close()
 	ask(t, s, World{Seed: 1, VMs: n}, 100_000)
+	warm(table, n)
 	result := started{
 		OpenMillis: float64(open.Microseconds()) / 1000,
 		Collection: collection(), Resident: residentMiB(t),

@@ -8,7 +8,7 @@ import (
 )
 
 // Run calls [Table.Sweep] once a second and [Table.Snapshot] when it pays, until
-// ctx is done, and returns its error.
+// ctx is done, and returns its error. It also keeps on huge pages what questions read.
 func (t *Table) Run(ctx context.Context) error {
 	var snapshots sync.WaitGroup
 	defer snapshots.Wait()
@@ -21,6 +21,7 @@ func (t *Table) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 			t.Sweep(time.Now())
+			t.vms.tend(tendedShards)
 		}
 	}
 }

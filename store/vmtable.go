@@ -28,6 +28,8 @@ type vmTable struct {
 	live   atomic.Int64
 	lists  vmLists
 
+	tended int // shards, in turns
+
 	// largest is the room of the largest shard; from maxArena on room looks closely.
 	largest atomic.Int64
 }
@@ -263,6 +265,24 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 	askHugePages(next.slots)
 	sh.slots.Store(next)
 	sh.claimed, sh.forgotten = sh.claimed-sh.forgotten, 0
+}
+
+// tendedShards is how many shards are tended at a time, once a second: all of them in 16
+// seconds, and not so many that questions wait for it.
+const tendedShards = 16
+
+// tend asks for huge pages again, for the next n shards. Slots lie between others in the
+// heap, and when those are freed and given back to the system, the system takes apart the
+// huge page that they share: after a start most slots would be on small ones. Where nothing
+// is to be done it costs a microsecond for each shard; else a third of a millisecond for
+// each page. It is for one goroutine.
+func (t *vmTable) tend(n int) {
+	for range n {
+		if arr := t.shards[t.tended].slots.Load(); arr != nil {
+			askHugePages(arr.slots)
+		}
+		t.tended = (t.tended + 1) % vmShards
+	}
 }
 
 func (s *vmSlot) id() (id BIOSID) {
