@@ -144,20 +144,22 @@ func ask(tb testing.TB, s *discovery.Selector, w World, questions int) {
 }
 
 // collection returns the processor time of a cycle of the garbage collector in
-// milliseconds. Idle processors help it, and what they do is counted, too.
+// milliseconds, the median of some. Idle processors help it, and what they do is counted, too.
 func collection() float64 {
 	seconds := func() float64 {
 		s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
 		metrics.Read(s)
 		return s[0].Value.Float64()
 	}
-	const cycles = 5
 	runtime.GC()
-	before := seconds()
-	for range cycles {
+	cycles := make([]float64, 11)
+	for i := range cycles {
+		before := seconds()
 		runtime.GC()
+		cycles[i] = (seconds() - before) * 1e3
 	}
-	return (seconds() - before) * 1e3 / cycles
+	slices.Sort(cycles)
+	return cycles[len(cycles)/2]
 }
 
 func residentMiB(tb testing.TB) float64 {
