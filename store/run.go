@@ -15,13 +15,14 @@ func (t *Table) Run(ctx context.Context) error {
 	snapshots.Go(func() { t.keepShort(ctx) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	shard := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 			t.Sweep(time.Now())
-			t.vms.tend(tendedShards)
+			shard = t.vms.tend(shard, tendedShards)
 		}
 	}
 }

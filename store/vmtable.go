@@ -28,8 +28,6 @@ type vmTable struct {
 	live   atomic.Int64
 	lists  vmLists
 
-	tended int // shards, in turns
-
 	// largest is the room of the largest shard; from maxArena on room looks closely.
 	largest atomic.Int64
 }
@@ -271,18 +269,18 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 // seconds, and not so many that questions wait for it.
 const tendedShards = 16
 
-// tend asks for huge pages again, for the next n shards. Slots lie between others in the
+// tend asks for huge pages again, for some shards, and returns whose turn is next. Slots lie between others in the
 // heap, and when those are freed and given back to the system, the system takes apart the
 // huge page that they share: after a start most slots would be on small ones. Where nothing
 // is to be done it costs a microsecond for each shard; else a third of a millisecond for
-// each page. It is for one goroutine.
-func (t *vmTable) tend(n int) {
-	for range n {
-		if arr := t.shards[t.tended].slots.Load(); arr != nil {
+// each page.
+func (t *vmTable) tend(from, n int) (next int) {
+	for i := from; i < from+n; i++ {
+		if arr := t.shards[i%vmShards].slots.Load(); arr != nil {
 			askHugePages(arr.slots)
 		}
-		t.tended = (t.tended + 1) % vmShards
 	}
+	return (from + n) % vmShards
 }
 
 func (s *vmSlot) id() (id BIOSID) {
