@@ -53,6 +53,41 @@ func BenchmarkSelectLocal(b *testing.B) {
 	benchSelect(b, name, v.selector(b, q, ids), q, ids)
 }
 
+// BenchmarkSelectHosts is the same for a large provider: an SVM on each of 10,000 hosts, and
+// agents of eight kinds on each. It counts questions for which there was no candidate set.
+func BenchmarkSelectHosts(b *testing.B) {
+	v := mustBuild(b, providerWorld)
+	ids := v.questions(everyTenant)
+	s, err := discovery.New(discovery.Config{Table: v.table})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	a := new(discovery.Answer)
+	ask := func(id *store.BIOSID) {
+		q := discovery.Query{
+			BIOS: *id, Version: store.ProductVersion{Major: 6 + 6*uint16(id[0]&1)},
+			OS: store.OSServer + store.GuestOS(id[0]>>1&1), Kind: store.AgentLinux + store.AgentKind(id[0]>>2&1),
+		}
+		s.Select(&q, a)
+		if a.Result != discovery.Assigned || !a.SVMs()[0].Local {
+			b.Fatal(a.Result)
+		}
+	}
+	for i := range ids {
+		ask(&ids[i])
+	}
+	name := fmt.Sprintf("local=1/vms=%d/tenants=%d/svms=%d/kinds=8", v.world.VMs, v.world.Tenants, v.world.SVMs)
+	b.Run(name, func(b *testing.B) {
+		b.ReportAllocs()
+		before := s.Stats().Scans
+		for i := 0; b.Loop(); i += 1 + int(a.Revision>>53) {
+			ask(&ids[i%len(ids)])
+		}
+		b.ReportMetric(float64(s.Stats().Scans-before)/float64(b.N), "scans/op")
+	})
+}
+
 // BenchmarkSelectAgents decides for agents that have not asked before, and for agents
 // that say what they have.
 func BenchmarkSelectAgents(b *testing.B) {
@@ -173,7 +208,7 @@ func benchSelect(b *testing.B, name string, s *discovery.Selector, q discovery.Q
 		b.ReportAllocs()
 		q := q
 		a := new(discovery.Answer)
-		for i := 0; b.Loop(); i += 1 + int(a.Revision>>53) { // revisions have 53 bits: one further, but only the answer tells
+		for i := rand.IntN(len(ids)); b.Loop(); i += 1 + int(a.Revision>>53) { // revisions have 53 bits: one further, but only the answer tells
 			if i >= len(ids) {
 				i = 0
 			}
@@ -209,7 +244,7 @@ func benchSelect(b *testing.B, name string, s *discovery.Selector, q discovery.Q
 		b.ReportAllocs()
 		q := q
 		a := new(discovery.Answer)
-		for i := 0; b.Loop(); i++ {
+		for i := rand.IntN(len(ids)); b.Loop(); i++ {
 			if i >= len(ids) {
 				i = 0
 			}

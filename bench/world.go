@@ -13,7 +13,7 @@ import (
 // A World is tenants, SVMs and VMs of given numbers, made from a seed: the same
 // again whenever they are asked for, so that nothing of them is kept. VMs run on
 // as many hosts as there are SVMs, which is how the product is deployed, and
-// belong to the tenants in turn.
+// belong to the tenants in turn. Each tenant's are on neighbouring hosts.
 type World struct {
 	Seed               uint64
 	Tenants, SVMs, VMs int
@@ -80,10 +80,10 @@ func (w World) SVM(i int) store.SVM {
 func (w World) VM(i int) store.VM {
 	vm := store.VM{
 		BIOS: w.BIOS(i), ID: w.id(vmIDs, i), Name: fmt.Sprintf("vm-%d", i), OS: store.OSServer, Kind: store.AgentLinux, Version: "12.0",
-		Path: w.path(i / max(w.Tenants, 1)),
+		Path: w.path(i),
 	}
 	if w.Tenants > 0 {
-		vm.Tenant = w.id(tenantIDs, i%w.Tenants)
+		vm.Path, vm.Tenant = w.path(i/w.Tenants+i%w.Tenants), w.id(tenantIDs, i%w.Tenants)
 	}
 	return vm
 }

@@ -21,7 +21,7 @@ type catalog struct {
 	lines   []svmLine        // the same
 	members []member         // all SVMs
 	circle  *circle
-	locals  *locals
+	lists   *shortlists
 	byID    map[store.SVMID]int
 
 	words    *words
@@ -62,11 +62,19 @@ type svmFacts struct {
 	tenants    []uint32
 }
 
-// A place says which VMs an SVM is local to.
-type place struct {
-	host, wide store.Symbol
-	large      bool
-	openstack  bool
+// A place says which VMs an SVM is local to: those on a host or, on OpenStack platforms, those
+// with a value at the level that counts there. 0 is none.
+type place struct{ host, wide store.Symbol }
+
+func (s *Selector) placeOf(e *store.SVMEntry) place {
+	switch {
+	case e.LargeInfra:
+		return place{}
+	case e.Platform == store.OpenStack:
+		return place{wide: e.Symbols.At(s.level)}
+	default:
+		return place{host: e.Symbols.At(store.PathHost)}
+	}
 }
 
 // svmLine is what an answer says of an SVM, and what its place in the order comes from:
@@ -109,7 +117,7 @@ func (s *Selector) follow(change *store.ViewChange) {
 		s.compileSVMs(next, old, change.SVMs)
 	} else {
 		next.svms, next.lines, next.members, next.circle, next.byID = old.svms, old.lines, old.members, old.circle, old.byID
-		next.locals, next.words, next.sets = old.locals, old.words, old.sets
+		next.lists, next.words, next.sets = old.lists, old.words, old.sets
 	}
 	if old != nil {
 		next.versions, next.tenants, next.ids = old.versions, old.tenants, old.ids
@@ -163,7 +171,9 @@ func (s *Selector) compileSVMs(next, old *catalog, changed []int) {
 	} else {
 		next.compileMembers(old.circle)
 	}
-	next.locals = localsOf(next.svms)
+	if next.lists = old.lists; !next.sameLists(old, changed) {
+		next.lists = listSVMs(next.svms, next.members)
+	}
 	next.sets = new(atomic.Pointer[setTable])
 	// Keys mean something else now, or every large class has other slots.
 	if renumbered || next.circle.scale != old.circle.scale {
@@ -242,14 +252,12 @@ func (s *Selector) compileSVM(e *store.SVMEntry, w *words) (svmFacts, svmLine) {
 	}
 	f := svmFacts{
 		entry: e, version: w.svmVersions[e.Version], encryption: e.Encryption, open: !e.Encryption || e.AllowUnprotected,
-		licensed: e.Licensed, key: e.License.Key,
-		place: place{
-			host: e.Symbols.At(store.PathHost), wide: e.Symbols.At(s.level),
-			large: e.LargeInfra, openstack: e.Platform == store.OpenStack,
-		},
+		licensed: e.Licensed, key: e.License.Key, place: s.placeOf(e),
 	}
 	for _, tag := range e.Tags {
-		f.tags = append(f.tags, w.tags[tag])
+		if n := w.tags[tag]; !slices.Contains(f.tags, n) {
+			f.tags = append(f.tags, n)
+		}
 	}
 	for _, id := range e.Tenants {
 		f.tenants = append(f.tenants, w.tenants[id])

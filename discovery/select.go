@@ -234,11 +234,15 @@ func (w *walk) prepare(t *tenantFacts, slot store.Slot, registered bool) {
 	w.host, w.wide = path.At(store.PathHost), path.At(w.s.level)
 	w.base = makeKey(tag, version, protection, os, kind, t.dedication)
 	w.preferLocal = algorithm == store.Standard
-	w.nearby = w.preferLocal && c.locals.near(w.host, w.wide)
+	if w.preferLocal {
+		w.locals = c.within(w.nearKey())
+		w.nearby = len(w.locals) > 0
+	}
 	w.area = w.base
 	if algorithm == store.Extended && level != store.PathIgnore {
 		w.area = w.base.in(scoped+part(level), path.At(level), 0)
 	}
+	w.all = c.within(w.area)
 	w.limit = q.Limit
 	if w.limit <= 0 {
 		w.limit = DefaultLimit

@@ -121,13 +121,7 @@ func (f *svmFacts) inPart(k setKey) bool {
 // localTo reports whether the SVM is local to a VM on the given host, and with
 // the given value at the level that counts on OpenStack platforms.
 func (p place) localTo(host, wide store.Symbol) bool {
-	if p.large {
-		return false
-	}
-	if p.openstack {
-		return wide != 0 && p.wide == wide
-	}
-	return host != 0 && p.host == host
+	return host != 0 && p.host == host || wide != 0 && p.wide == wide
 }
 
 // touches reports whether the SVM is in the set of a key.
@@ -172,7 +166,7 @@ type set struct {
 func (c *catalog) buildSet(k setKey) *set {
 	s := new(set)
 	var indexes [classes][]uint64
-	for _, m := range c.members {
+	for _, m := range c.within(k) {
 		class := c.classIn(k, int(m.index))
 		if class == outside {
 			continue

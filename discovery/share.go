@@ -124,10 +124,10 @@ func movingPart(load, above uint64) uint64 {
 const movingLeast = 5
 
 // membersOf returns the members of the group under way, of the set that enter
-// returned; if that does not stand, all SVMs: see counts.
+// returned; if there is none, all that may be: see counts.
 func (w *walk) membersOf(s *set) []member {
 	if s == nil {
-		return w.c.members
+		return w.scanned
 	}
 	return s.classes[w.class].members
 }

@@ -190,8 +190,8 @@ func (c *catalog) usual(id store.SVMID) *store.SVMEntry {
 
 // kindOf is the same text for SVMs that are alike but for names and places.
 func kindOf(f *svmFacts) string {
-	return fmt.Sprint(f.version, f.kinds, f.key, f.licensed, f.encryption, f.open, f.tags, f.tenants, f.place.large,
-		f.place.openstack, f.entry.Weight(), f.entry.HardCap)
+	return fmt.Sprint(f.version, f.kinds, f.key, f.licensed, f.encryption, f.open, f.tags, f.tenants, f.entry.LargeInfra,
+		f.entry.Platform == store.OpenStack, f.entry.Weight(), f.entry.HardCap)
 }
 
 // madeUp returns an id that depends on its arguments alone, so that asking twice gets

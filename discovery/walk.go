@@ -3,8 +3,8 @@ package discovery
 import "github.com/svmgate/svmgate/store"
 
 // A group is the SVMs of one class as a walk goes over them. In a candidate set
-// it has just its members; while the set does not stand, members are all SVMs of
-// the table and the walk filters them.
+// it has just its members; where there is none, members are all that may be in it,
+// and the walk filters them.
 type group struct {
 	members []member
 	large   *large // nil if the class is small
@@ -29,13 +29,16 @@ type walk struct {
 	nearby      bool   // and some SVM is local to the VM
 	base, area  setKey // settings alone, and with the scope
 
+	locals, all []member // all SVMs that are local to the VM, and all that there are for it; and maybe others
+
 	failed  [MaxLimit]uint32
 	nFailed int
 
 	have int  // index of the SVM that the agent has; less than 0 if it has none
 	says bool // and says so itself: it is connected to it
 
-	// Of the table's candidate sets, those of the question; nil if one does not stand.
+	// Of the table's candidate sets, those of the question; nil if one does not stand, or
+	// there is none because SVMs are few.
 	near, wholly *set
 
 	// Of the pass under way.
@@ -47,9 +50,11 @@ type walk struct {
 	// Of the group under way.
 	key   setKey
 	class int
-	scan  bool // members are all SVMs
+	scan  bool // there is no set: all of scanned may be members
 	exact bool // only SVMs whose load is least
 	least int
+
+	scanned []member
 
 	// Of the best group that has a usable SVM.
 	best   int // see enter; suspects come after all others
@@ -64,10 +69,10 @@ const groups = 2 * classes
 // most agents have the SVM that is first in it, and then there is little to do.
 func (w *walk) run(c *catalog) {
 	w.findSets()
-	if w.nearby && w.near == nil {
+	if w.near == nil && w.nearKey().hasSet(w.locals) {
 		w.s.miss(c, w.nearKey())
 	}
-	if w.wholly == nil {
+	if w.wholly == nil && w.area.hasSet(w.all) {
 		w.s.miss(c, w.area)
 	}
 	w.takeAllGroups()
@@ -84,8 +89,11 @@ func (w *walk) run(c *catalog) {
 // findSets finds the candidate sets of the question that stand.
 func (w *walk) findSets() {
 	sets := w.c.sets.Load()
-	if w.wholly = sets.find(w.area); w.nearby {
-		w.near = sets.find(w.nearKey())
+	if near := w.nearKey(); near.hasSet(w.locals) {
+		w.near = sets.find(near)
+	}
+	if w.area.hasSet(w.all) {
+		w.wholly = sets.find(w.area)
 	}
 }
 
@@ -116,9 +124,9 @@ func (w *walk) enter(group int) (s *set, ok bool) {
 		if !w.nearby {
 			return nil, false
 		}
-		w.key, s = w.nearKey(), w.near
+		w.key, s, w.scanned = w.nearKey(), w.near, w.locals
 	} else {
-		w.key, s = w.area, w.wholly
+		w.key, s, w.scanned = w.area, w.wholly, w.all
 	}
 	w.scan = s == nil
 	return s, true
@@ -159,12 +167,15 @@ func (w *walk) takeMembers(g *group, n int) {
 	}
 }
 
-// scanGroup stands in for the group of a set that does not stand yet.
+// scanGroup stands in for the group of a set that there is not.
 func (w *walk) scanGroup() group {
-	g := group{members: w.c.members}
+	g := group{members: w.scanned}
+	if len(g.members) <= few {
+		return g
+	}
 	size := 0
-	for i := range w.c.members {
-		if w.inGroup(&w.c.svms[w.c.members[i].index]) {
+	for i := range g.members {
+		if w.inGroup(&w.c.svms[g.members[i].index]) {
 			size++
 		}
 	}
@@ -186,8 +197,8 @@ func (w *walk) inGroup(f *svmFacts) bool {
 // append adds members of g, in rendezvous order, until the answer has n.
 func (w *walk) append(g *group, n int) {
 	switch {
-	case len(g.members) == 1 && !w.scan: // the one of a host, as a rule, and there is nothing to rank
-		if i := g.members[0].index; w.usable(i) {
+	case len(g.members) == 1: // the one of a host, as a rule, and there is nothing to rank
+		if i := g.members[0].index; w.counts(i) && w.usable(i) {
 			w.take(i)
 		}
 		return
@@ -280,14 +291,11 @@ func (w *walk) findLeast(g *group) bool {
 // overCapacity fills the answer with the least loaded of all usable SVMs. There
 // are none but at their hard cap, or the answer would not be empty.
 func (w *walk) overCapacity() {
-	w.full, w.key, w.scan = true, w.area, w.wholly == nil
+	w.full, w.key, w.scan, w.scanned = true, w.area, w.wholly == nil, w.all
 	best := best{want: w.limit}
 	for _, w.suspects = range [...]bool{false, true} {
 		for w.class = range classes {
-			members := w.c.members
-			if !w.scan {
-				members = w.wholly.classes[w.class].members
-			}
+			members := w.membersOf(w.wholly)
 			for i := range members {
 				m := &members[i]
 				if w.scan && !w.inGroup(&w.c.svms[m.index]) || !w.usable(m.index) {
