@@ -31,7 +31,7 @@ func (m weighed) weight() int { return int(^uint64(0) / m.inverse) }
 type circle struct {
 	members []member // what it was built from
 	scale   int
-	all     large // of all members
+	all     *large // members; nil if they are few enough for a small class
 }
 
 // follow returns the circle of the given members: c itself if they are the same.
@@ -55,7 +55,7 @@ func (c *circle) follow(members []member) *circle {
 	}
 	slices.Sort(owned)
 	owned = slices.Compact(owned) // an SVM may own a slot twice
-	next.all = newLarge()
+	next.all = newRing(bitsOf(members)).whole()
 	var indexes []uint16
 	for i := 0; i < len(owned); {
 		slot := owned[i] >> 32

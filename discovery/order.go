@@ -86,7 +86,7 @@ func (w *walk) probe(l *large, n int) {
 			if o := &met[j]; o[0] == o[1] {
 				w.meetOne(l, uint32(o[0]), n)
 			} else {
-				w.meet(l, l.of(o), n)
+				w.meet(l, l.ownersIn(o), n)
 			}
 		}
 	}
@@ -132,7 +132,7 @@ func (w *walk) meet(l *large, owners []uint16, n int) {
 
 // meets reports whether an SVM that owns a slot is a member of the group under way.
 func (w *walk) meets(l *large, index uint32) bool {
-	return w.counts(index) && (l.slotsOf == nil || l.has(index))
+	return w.counts(index) && (l.all || l.has(index))
 }
 
 // cheaper reports whether a comes before b where the first probe is the same. Of

@@ -40,7 +40,7 @@ func (t *setTable) patched(old, next *catalog, changed []int) *setTable {
 	case &slots[0] == &t.slots[0]:
 		return t
 	case dropped == 0:
-		return tableOf(slots, t.count)
+		return tableOf(slots)
 	}
 	fewer := newSetTable(t.count - dropped)
 	for _, s := range slots {
@@ -52,11 +52,11 @@ func (t *setTable) patched(old, next *catalog, changed []int) *setTable {
 }
 
 // tableOf returns the table whose slots are given.
-func tableOf(slots []setSlot, count int) *setTable {
-	t := &setTable{slots: slots, count: count}
+func tableOf(slots []setSlot) *setTable {
+	t := &setTable{slots: slots}
 	for i := range slots {
 		if slots[i].set != nil {
-			t.bytes += slots[i].set.bytes
+			t.note(slots[i].set)
 		}
 	}
 	return t
@@ -72,12 +72,10 @@ func (s *set) patch(k setKey, old, next *catalog, changed []int) (p *set, ok boo
 		if i < len(old.svms) {
 			from = old.classIn(k, i)
 		}
-		switch {
-		case from == outside && to == outside:
-			continue
-		case next.circle != old.circle:
-			return nil, false
-		case from == to:
+		if next.circle != old.circle && (from != outside || to != outside || s.hasOnRing(uint32(i))) {
+			return nil, false // it may have other slots
+		}
+		if from == to {
 			continue
 		}
 		if p == s {
@@ -92,6 +90,11 @@ func (s *set) patch(k setKey, old, next *catalog, changed []int) (p *set, ok boo
 		p.bytes = p.size()
 	}
 	return p, true
+}
+
+// hasOnRing reports whether an SVM is on one of the set's rings: a member, or one that has left.
+func (s *set) hasOnRing(index uint32) bool {
+	return slices.ContainsFunc(s.classes[:], func(g group) bool { return g.large != nil && hasBit(g.large.of, index) })
 }
 
 // turn adds a member, or removes it if it is there. What g was made of stays as it is.

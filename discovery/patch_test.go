@@ -173,17 +173,23 @@ func (w *patchWorld) compareDecisions(n int) {
 func (w *patchWorld) check() int {
 	c := w.sel.catalog.Load()
 	sets := c.sets.Load()
-	count, bytes := 0, 0
+	count, bytes, rings := 0, 0, map[*ring]bool{}
 	for _, s := range sets.slots {
 		if s.set == nil {
 			continue
 		}
 		count++
 		bytes += s.set.bytes
+		for i := range s.set.classes {
+			if l := s.set.classes[i].large; l != nil && !rings[l.ring] {
+				rings[l.ring] = true
+				bytes += l.bytes()
+			}
+		}
 		if sets.find(s.key) != s.set {
 			w.t.Fatalf("the set of %+v is not found", s.key)
 		}
-		want := c.buildSet(s.key)
+		want := c.buildSet(s.key, nil)
 		for i := range want.classes {
 			w.compare(&s.set.classes[i], &want.classes[i])
 		}
@@ -194,6 +200,14 @@ func (w *patchWorld) check() int {
 	return count
 }
 
+// trimmed is a list of bits without words that have none at its end.
+func trimmed(list []uint64) []uint64 {
+	for len(list) > 0 && list[len(list)-1] == 0 {
+		list = list[:len(list)-1]
+	}
+	return list
+}
+
 func (w *patchWorld) compare(got, want *group) {
 	if !slices.Equal(got.members, want.members) || !slices.Equal(got.hashes, want.hashes) || got.floor != want.floor ||
 		(got.large == nil) != (want.large == nil) {
@@ -202,19 +216,75 @@ func (w *patchWorld) compare(got, want *group) {
 	if got.large == nil {
 		return
 	}
-	if !slices.Equal(got.large.indexes, want.large.indexes) {
+	if !slices.Equal(trimmed(got.large.indexes), want.large.indexes) {
 		w.t.Fatalf("a large class has members %x, want %x", got.large.indexes, want.large.indexes)
 	}
-	if got.large.slotsOf != nil {
+	if !got.large.all {
 		w.loose++
 	}
 	for slot := range circleSlots {
 		own := got.large.ownersOf(slot)
-		if got.large.slotsOf != nil {
+		if !got.large.all {
 			own = slices.DeleteFunc(slices.Clone(own), func(i uint16) bool { return !got.large.has(uint32(i)) })
 		}
 		if !slices.Equal(own, want.large.ownersOf(slot)) {
 			w.t.Fatalf("slot %d has owners %v, want %v", slot, own, want.large.ownersOf(slot))
 		}
 	}
+}
+
+// An SVM that is back in a class, and has another capacity than when it left, has other slots.
+func TestSlotsFollowCapacity(t *testing.T) {
+	w := newPatchWorld(t, rand.New(rand.NewPCG(1, 1)))
+	w.plain()
+	x := &w.svms[7]
+	for _, change := range []func(){
+		func() {},
+		func() { x.Tags = []string{"a"} },
+		func() { x.Capacity = 50 },
+		func() { x.Tags = nil },
+	} {
+		change()
+		w.put(w.svms[7:8])
+		w.ask(40)
+		w.check()
+	}
+}
+
+// Kinds of agents for whom there are the same SVMs have a set each, and all share a ring.
+func TestKindsShareARing(t *testing.T) {
+	w := newPatchWorld(t, rand.New(rand.NewPCG(1, 1)))
+	w.plain()
+	for i := range 80 {
+		w.svms[i].Tags = []string{"a"}
+	}
+	w.put(w.svms[:80])
+	for range 3 {
+		w.ask(100)
+		w.check()
+	}
+	if sets := w.sel.catalog.Load().sets.Load(); sets.count < 20 || len(sets.rings) != 2 {
+		t.Errorf("%d sets have %d rings, want 2", sets.count, len(sets.rings))
+	}
+}
+
+// plain makes all SVMs alike.
+func (w *patchWorld) plain() {
+	for i := range w.svms {
+		s := &w.svms[i]
+		s.Tags, s.Tenants, s.LargeInfra, s.Encryption = nil, nil, false, false
+		s.SVMFacts = store.SVMFacts{Version: "6.0"}
+	}
+	w.put(w.svms)
+}
+
+func (w *patchWorld) put(svms []store.SVM) {
+	w.update(func(tx *store.Tx) error {
+		for _, s := range svms {
+			if _, err := tx.PutSVM(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -162,32 +162,42 @@ type set struct {
 	shares [classes]sharedShare // of the classes
 }
 
-// buildSet works out the set of a key.
-func (c *catalog) buildSet(k setKey) *set {
+// buildSet works out the set of a key. Large classes use one of the rings if it is theirs.
+func (c *catalog) buildSet(k setKey, rings []*ring) *set {
 	s := new(set)
-	var indexes [classes][]uint64
 	for _, m := range c.within(k) {
 		class := c.classIn(k, int(m.index))
 		if class == outside {
 			continue
 		}
 		s.classes[class].members = append(s.classes[class].members, m)
-		if indexes[class] == nil {
-			indexes[class] = make([]uint64, len(c.svms)/64+1)
-		}
-		indexes[class][m.index/64] |= 1 << (m.index % 64)
 	}
 	for i := range s.classes {
 		g := &s.classes[i]
 		g.members = slices.Clip(g.members)
 		if len(g.members) > SmallClass {
-			g.large = c.circle.all.only(indexes[i])
+			g.large = c.largeOf(g.members, rings)
 		} else {
 			g.alike = alikeOf(g.members)
 		}
 	}
 	s.bytes = s.size()
 	return s
+}
+
+// largeOf returns the large class of some members, on one of the rings if it is theirs: there
+// are many kinds of agents, and mostly all SVMs are for all of them.
+func (c *catalog) largeOf(members []member, rings []*ring) *large {
+	of := bitsOf(members)
+	if slices.Equal(of, c.circle.all.of) {
+		return c.circle.all
+	}
+	for _, r := range rings {
+		if slices.Equal(of, r.of) {
+			return r.whole()
+		}
+	}
+	return c.circle.all.only(of).whole()
 }
 
 const outside = -1
@@ -200,14 +210,14 @@ func (c *catalog) classIn(k setKey, index int) int {
 	return outside
 }
 
-// size is the memory that s takes, in bytes.
+// size is the memory that s takes, in bytes, without rings.
 func (s *set) size() int {
 	size := 256
 	for i := range s.classes {
 		g := &s.classes[i]
 		size += len(g.members)*24 + len(g.hashes)*8
 		if g.large != nil {
-			size += g.large.bytes()
+			size += len(g.large.indexes) * 8
 		}
 	}
 	return size
@@ -225,7 +235,8 @@ const (
 type setTable struct {
 	slots []setSlot
 	count int
-	bytes int
+	rings []*ring // of large classes
+	bytes int     // of sets and rings
 }
 
 type setSlot struct {
@@ -260,30 +271,36 @@ func (t *setTable) add(k setKey, s *set) {
 		i = (i + 1) & mask
 	}
 	t.slots[i] = setSlot{key: k, set: s}
+	t.note(s)
+}
+
+// note counts a set that is in the table.
+func (t *setTable) note(s *set) {
 	t.count++
 	t.bytes += s.bytes
+	for i := range s.classes {
+		if l := s.classes[i].large; l != nil && !slices.Contains(t.rings, l.ring) {
+			t.rings = append(t.rings, l.ring)
+			t.bytes += l.ring.bytes()
+		}
+	}
 }
 
 // with returns a table that has further sets, and whether all others had to go.
 func (t *setTable) with(more []setSlot) (next *setTable, reset bool) {
-	bytes := t.bytes
-	for _, s := range more {
-		bytes += s.set.bytes
-	}
-	reset = t.count+len(more) > maxSets || bytes > maxSetBytes
-	if reset {
-		t = newSetTable(0)
-	}
 	next = newSetTable(t.count + len(more))
-	for _, s := range t.slots {
-		if s.set != nil {
-			next.add(s.key, s.set)
+	for _, slots := range [...][]setSlot{t.slots, more} {
+		for _, s := range slots {
+			if s.set != nil {
+				next.add(s.key, s.set)
+			}
 		}
 	}
-	for _, s := range more {
-		next.add(s.key, s.set)
+	if t.count > 0 && (next.count > maxSets || next.bytes > maxSetBytes) {
+		next, _ = newSetTable(0).with(more)
+		return next, true
 	}
-	return next, reset
+	return next, false
 }
 
 // A miss is a set that a question found missing, and the catalog it asked: the
@@ -324,11 +341,14 @@ func (s *Selector) work(misses <-chan miss) {
 func (s *Selector) buildMissed(m miss) {
 	target := s.catalog.Load().sets
 	sets := target.Load()
+	draft := setTable{rings: slices.Clip(sets.rings)}
 	var fresh []setSlot
 	for more := true; more && len(fresh) < cap(s.misses); {
 		if m.catalog.sets == target && sets.find(m.key) == nil &&
 			!slices.ContainsFunc(fresh, func(f setSlot) bool { return f.key == m.key }) {
-			fresh = append(fresh, setSlot{key: m.key, set: m.catalog.buildSet(m.key)})
+			built := m.catalog.buildSet(m.key, draft.rings)
+			draft.note(built)
+			fresh = append(fresh, setSlot{key: m.key, set: built})
 			s.counts.builds.Add(1)
 		}
 		select {

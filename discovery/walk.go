@@ -183,7 +183,7 @@ func (w *walk) scanGroup() group {
 	case size == 0:
 		g.members = nil
 	case size > SmallClass:
-		g.large = &w.c.circle.all
+		g.large = w.c.circle.all
 	}
 	return g
 }
