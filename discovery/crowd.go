@@ -27,13 +27,17 @@ func (c *crowd) remember() {
 	c.made++
 }
 
-// calm reports whether no mass reconnect is under way. What came here stands for what came
-// to each gateway.
-func (c *crowd) calm(gateways int32) bool {
+// came is how many came within crowdSeconds. What came here stands for what came to each
+// gateway.
+func (c *crowd) came(gateways int32) int64 {
 	oldest := int64(0)
 	if c.made > 0 {
 		oldest = c.rows[max(0, c.made-crowdSeconds)%crowdSeconds]
 	}
-	came := (c.picks - oldest) * int64(gateways)
-	return came < crowdLeast || came*100 <= crowdPercent*c.agents
+	return (c.picks - oldest) * int64(gateways)
 }
+
+// calm reports whether no mass reconnect is under way.
+func (c *crowd) calm(gateways int32) bool { return isCalm(c.came(gateways), c.agents) }
+
+func isCalm(came, agents int64) bool { return came < crowdLeast || came*100 <= crowdPercent*agents }

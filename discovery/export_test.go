@@ -47,5 +47,14 @@ func (s *Selector) Force(id store.SVMID, t Traits) {
 	s.ledger.setTraits(i, traits)
 }
 
+// Leave takes an agent off an SVM as the SVM's next report does: it is no pick, and so makes
+// up for none of those that came lately.
+func (s *Selector) Leave(i int) {
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	s.ledger.crowd.picks++
+	s.table.Pick(i, -1)
+}
+
 // ForceCalm makes the ledger find that many agents are new, or not, until the next pulse.
 func (s *Selector) ForceCalm(calm bool) { s.ledger.calm.Store(calm) }

@@ -31,6 +31,10 @@ type forecaster struct {
 	// newcomers in the order of their coming.
 	before, places []int32
 
+	// By how much those that are new exceed the picks of the supposed table: some came
+	// before, and not every change of picks is of one who comes.
+	newOnes int64
+
 	answer Answer
 	tally  tally
 }
@@ -120,9 +124,39 @@ func (f *forecaster) takeStock(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	f.then.pulse()
+	f.newOnes = f.now.came() - f.picks()
+	f.pulse()
 	f.tally.before = loadsOf(f.then)
 	return nil
+}
+
+// came is how many agents came lately.
+func (s *Selector) came() int64 {
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	return s.ledger.crowd.came(s.ledger.gateways.Load())
+}
+
+// picks are those of all SVMs of the supposed table.
+func (f *forecaster) picks() (n int64) {
+	for i := range f.then.catalog.Load().view.NumSVMs() {
+		n += int64(f.then.table.Picks(i))
+	}
+	return n
+}
+
+// pulse brings up to date what the supposed table's agents meet. Until the end it is as if
+// all of them asked within seconds: those that come may be so many that nobody is moved.
+func (f *forecaster) pulse() {
+	f.then.pulse()
+	l, agents := f.then.ledger, int64(0)
+	if l.due {
+		return
+	}
+	for i := range f.then.catalog.Load().view.NumSVMs() {
+		agents += int64(l.accounts[i].then.Load())
+	}
+	l.calm.Store(isCalm(f.picks()+f.newOnes, agents))
 }
 
 // inactive reports whether the tenant of a VM is inactive as things are.
@@ -219,8 +253,10 @@ func (f *forecaster) recount(from, remembered, to int) {
 	switch {
 	case from != nobody && to == nobody:
 		f.then.table.Pick(from, -1)
+		f.newOnes++ // whoever leaves makes up for none that came
 	case from == nobody && remembered != nobody && to != nobody:
 		f.then.table.Pick(remembered, +1)
+		f.newOnes--
 	}
 }
 
@@ -274,7 +310,7 @@ func (f *forecaster) each(ctx context.Context, ask func(agent)) error {
 	one := func(a agent) bool {
 		ask(a)
 		if asked++; asked%every == 0 {
-			f.then.pulse()
+			f.pulse()
 		}
 		return asked%1024 != 0 || ctx.Err() == nil
 	}
@@ -303,7 +339,7 @@ func (f *forecaster) each(ctx context.Context, ask func(agent)) error {
 			come(store.Stranger(t, 0), f.newcomersOf[t])
 		}
 	}
-	f.then.pulse()
+	f.pulse()
 	return ctx.Err()
 }
 

@@ -44,9 +44,9 @@ func (e *ChangeError) Error() string { return fmt.Sprintf("discovery: %s: %v", e
 func (e *ChangeError) Unwrap() error { return e.Err }
 
 // A Forecast says what a [Change] would lead to, at two moments: at once, when every
-// agent has asked once; and in the end, when all that goes by time or by turns is
-// through: slow starts, returns to better classes, drains, rebalancing. Lists have the
-// [ForecastTop] that matter most, in order of their numbers, and counts of all.
+// agent has asked once, all of them within a minute; and in the end, when all that goes by
+// time or by turns is through: slow starts, returns to better classes, drains, rebalancing.
+// Lists have the [ForecastTop] that matter most, in order of their numbers, and counts of all.
 type Forecast struct {
 	Agents    int `json:"agents"`    // registered VMs and newcomers
 	Newcomers int `json:"newcomers"` // of these
