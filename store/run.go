@@ -22,9 +22,18 @@ func (t *Table) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 			t.Sweep(time.Now())
-			shard = t.vms.tend(shard, tendedShards)
+			shard = t.tend(shard)
 		}
 	}
+}
+
+// tend keeps some shards on huge pages, and the tokens after the last of them. It returns
+// whose turn is next.
+func (t *Table) tend(shard int) (next int) {
+	if next = t.vms.tend(shard, tendedShards); next == 0 {
+		askHugePages(t.tokens.Load().slots)
+	}
+	return next
 }
 
 // retrySnapshot is how long after a failure the next snapshot is tried.

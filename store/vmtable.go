@@ -243,6 +243,7 @@ func homesFor(n int) uint64 { return uint64(n)*maxLoadDen/maxLoadNum + 1 }
 // same slots but for those of forgotten VMs.
 func (sh *vmShard) rebuild(homes uint64, tail int) {
 	next := &vmSlots{homes: homes, slots: make([]vmSlot, int(homes)+tail)}
+	askHugePages(next.slots)
 	if old := sh.slots.Load(); old != nil {
 		for i := range old.slots {
 			from := &old.slots[i]
@@ -260,7 +261,6 @@ func (sh *vmShard) rebuild(homes uint64, tail int) {
 			to.assigned.Store(from.assigned.Load())
 		}
 	}
-	askHugePages(next.slots)
 	sh.slots.Store(next)
 	sh.claimed, sh.forgotten = sh.claimed-sh.forgotten, 0
 }
