@@ -77,7 +77,8 @@ bench-smoke: ## every Go benchmark once, small: do they still run?
 bench-store: ## what the table costs: durable writes beside raft-wal; start, memory, questions at ten million VMs
 	$(GO) -C bench/journals vet .
 	$(GO) -C bench/journals test -run '^$$' -bench . -benchtime 1x -timeout 30m
-	$(GO) test -run '^$$' -bench Store -timeout 30m ./bench -bench.vms 10000000
+	$(GO) test -run '^$$' -bench 'Store$$' -benchtime 5x -timeout 30m ./bench -bench.vms 10000000
+	$(GO) test -run '^$$' -bench 'MemoryLoad|Lookup|Select$$|SelectLocal' -cpu 1,2 -benchtime 300ms -timeout 30m ./bench -bench.vms 10000000
 
 bench-peers: build ## the same question to svmgate, fasthttp, net/http, nginx, Redis, etcd, CoreDNS; bench/results/peers.md
 	$(GO) -C bench/peers vet .
